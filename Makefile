@@ -1,0 +1,50 @@
+# make run    sets everything up and trains the XOR experiment
+# make test   the same set-up with what the tests need, then the checks that CI runs
+# make help   the other targets
+#
+# Settings: PYTHON=python3.12 (interpreter of the virtual environment), TELLEGEN_NGSPICE=/path/libngspice.so.0,
+# ARGS='--workers 2' (for run), PYTEST='-k session' (for test).
+
+.POSIX:
+.PHONY: run test setup dev lint bench doctor clean help
+
+BIN = .venv/bin
+ARGS =
+PYTEST = -n 2
+
+run: setup
+	$(BIN)/tellegen run experiments/xor.yaml $(ARGS)
+
+test: dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(PYTEST)
+
+setup:
+	@sh bridge/setup/install.sh
+
+dev:
+	@sh bridge/setup/install.sh --dev
+
+lint: dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m benchmarks.overhead
+
+doctor: setup
+	$(BIN)/tellegen doctor
+
+clean:
+	rm -rf .venv .ngspice build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:
+	@echo 'make run      set up, then train the XOR experiment and print where its report is'
+	@echo 'make test     set up, then ruff, mypy and pytest, as CI does'
+	@echo 'make setup    Python, the virtual environment .venv and ngspice; nothing that is there already'
+	@echo 'make lint     ruff and mypy alone'
+	@echo 'make bench    the share of a training step that is spent inside ngspice'
+	@echo 'make doctor   what was found: library, version, features, packages'
+	@echo 'make clean    removes .venv, .ngspice and caches; run folders stay'

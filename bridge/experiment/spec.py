@@ -1,0 +1,251 @@
+"""The experiment file: every key, its unit, its default and what it means."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bridge.experiment.source import ExistingFile
+from bridge.units import Amperes, Farads, Number, PerVolt, Seconds, Siemens, Volts
+
+
+class Section(BaseModel):
+    """A mapping of the file; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+# --- circuit ---------------------------------------------------------------------------------------
+
+
+class DiodeSpec(Section):
+    """The diodes that make the nodes nonlinear."""
+
+    saturation_current: Annotated[Amperes, Field(gt=0, description="IS of the model card")] = 1e-8
+    emission: Annotated[Number, Field(gt=0, description="N of the model card")] = 1.5
+    offset: Annotated[
+        Volts,
+        Field(ge=0, description="voltage of the sources behind the two diodes of a node: clamps at +-offset"),
+    ] = 0.0
+
+
+class ConductanceSpec(Section):
+    """Initial values and bounds of the trainable conductances."""
+
+    lower: Annotated[Siemens, Field(gt=0, description="Gmin, never left")] = 1e-7
+    upper: Annotated[Siemens, Field(gt=0, description="Gmax, never left")] = 1e-3
+    initial_lower: Annotated[Siemens, Field(gt=0)] = 1e-5
+    initial_upper: Annotated[Siemens, Field(gt=0)] = 1e-4
+    distribution: Literal["uniform", "log_uniform"] = "uniform"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ConductanceSpec:
+        if not self.lower <= self.initial_lower <= self.initial_upper <= self.upper:
+            raise ValueError("needs lower <= initial_lower <= initial_upper <= upper")
+        return self
+
+
+class LayeredSpec(Section):
+    """Deep resistive network: layers of conductances, paired diodes and bidirectional amplifiers."""
+
+    topology: Literal["layered"]
+    hidden: Annotated[list[Annotated[int, Field(ge=1)]], Field(description="nodes of each hidden layer")] = []
+    doubled_inputs: Annotated[bool, Field(description="each feature drives +x and -x")] = True
+    bias: Annotated[Volts, Field(description="a pair of sources at +-bias feeds every layer; 0 for none")] = 1.0
+    differential_outputs: Annotated[bool, Field(description="an output is the difference of two nodes")] = False
+    input_gain: Annotated[Number, Field(gt=0, description="source volts per volt of scaled feature")] = 1.0
+    gain: Annotated[Number, Field(gt=0, description="forward voltage gain of the amplifiers; 1 for none")] = 1.0
+    diode: DiodeSpec = DiodeSpec()
+    conductance: ConductanceSpec = ConductanceSpec()
+
+
+class GraphSpec(Section):
+    """An arbitrary graph of conductances between nodes, with diodes to ground at chosen nodes."""
+
+    topology: Literal["graph"]
+    nodes: Annotated[int, Field(ge=2, description="free nodes, named n0, n1, ...")]
+    edges: Annotated[
+        list[tuple[int, int]] | None, Field(description="pairs of node numbers; random ones when left out")
+    ] = None
+    degree: Annotated[float, Field(gt=0, description="mean number of edges a node of a random graph")] = 4.0
+    inputs: Annotated[
+        list[int] | None, Field(description="node of each feature; the first ones when left out")
+    ] = None
+    outputs: Annotated[
+        list[int] | None, Field(description="node of each output; the last ones when left out")
+    ] = None
+    diodes: Annotated[float, Field(ge=0, le=1, description="share of free nodes with paired diodes")] = 1.0
+    bias: Volts = 1.0
+    diode: DiodeSpec = DiodeSpec()
+    conductance: ConductanceSpec = ConductanceSpec()
+
+    @model_validator(mode="after")
+    def _in_range(self) -> GraphSpec:
+        for node in [n for e in self.edges or [] for n in e] + (self.inputs or []) + (self.outputs or []):
+            if not 0 <= node < self.nodes:
+                raise ValueError(f"node {node} is not one of 0..{self.nodes - 1}")
+        return self
+
+
+CircuitSpec = Annotated[LayeredSpec | GraphSpec, Field(discriminator="topology")]
+
+
+# --- data, loss, estimator, analysis ------------------------------------------------------------------
+
+
+class DataSpec(Section):
+    """The data set, its split and how features become voltages."""
+
+    source: Literal["xor", "iris", "digits", "csv"]
+    file: ExistingFile | None = None
+    label: Annotated[str | None, Field(description="column of the class in a CSV file")] = None
+    test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    scaling: Literal["none", "standard", "min_max"] = "standard"
+    amplitude: Annotated[Volts, Field(gt=0, description="scaled features: standard deviation or range")] = 1.0
+    clip: Annotated[Volts | None, Field(description="limit of the scaled features")] = None
+    target: Annotated[Volts, Field(gt=0, description="target voltage of the right output")] = 1.0
+
+    @model_validator(mode="after")
+    def _file(self) -> DataSpec:
+        if (self.source == "csv") != (self.file is not None):
+            raise ValueError("source csv needs a file, the other sources take none")
+        return self
+
+
+class MeanSquaredErrorSpec(Section):
+    """Mean over the outputs of the squared difference from the target."""
+
+    kind: Literal["mse"]
+
+
+class CrossEntropySpec(Section):
+    """Softmax cross-entropy of `scale` times the output voltages."""
+
+    kind: Literal["cross_entropy"]
+    scale: Annotated[PerVolt, Field(gt=0)] = 1.0
+
+
+class UserLossSpec(Section):
+    """The user's own function, by import path or file."""
+
+    kind: Literal["user"]
+    function: Annotated[str, Field(pattern=r"^[^:]+:[A-Za-z_]\w*$", description="package.module:function")]
+
+
+LossSpec = Annotated[MeanSquaredErrorSpec | CrossEntropySpec | UserLossSpec, Field(discriminator="kind")]
+
+
+class EquilibriumSpec(Section):
+    """Equilibrium propagation with symmetric nudging."""
+
+    kind: Literal["equilibrium"]
+    beta: Annotated[
+        Number, Field(gt=0, description="nudging strength [A V]: the current is -beta times dloss/dv")
+    ] = 1e-6
+
+
+class FiniteDifferenceSpec(Section):
+    """Central differences, two simulations a parameter: the reference, never the default."""
+
+    kind: Literal["finite_difference"]
+    relative_step: Annotated[Number, Field(gt=0, lt=0.5)] = 1e-4
+
+
+EstimatorSpec = Annotated[EquilibriumSpec | FiniteDifferenceSpec, Field(discriminator="kind")]
+
+
+class OperatingPointSpec(Section):
+    """Each phase is an operating point."""
+
+    kind: Literal["operating_point"]
+
+
+class TransientSpec(Section):
+    """Each phase is a transient from rest that settles, its state at the end counts."""
+
+    kind: Literal["transient"]
+    duration: Annotated[Seconds, Field(gt=0)]
+    step: Annotated[Seconds, Field(gt=0, description="largest time step")]
+    node_capacitance: Annotated[Farads, Field(gt=0, description="parasitic capacitance of every free node")]
+
+    @model_validator(mode="after")
+    def _steps(self) -> TransientSpec:
+        if self.step > self.duration:
+            raise ValueError("step is longer than duration")
+        return self
+
+
+AnalysisSpec = Annotated[OperatingPointSpec | TransientSpec, Field(discriminator="kind")]
+
+
+# --- training -------------------------------------------------------------------------------------------
+
+
+class OptimizerSpec(Section):
+    """The update rule."""
+
+    kind: Literal["sgd", "momentum", "adam"] = "adam"
+    learning_rate: Annotated[Number, Field(gt=0, description="in siemens, or relative in log space")]
+    space: Literal["linear", "log"] = "log"
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+
+
+class ScheduleSpec(Section):
+    """How the learning rate changes with the epoch."""
+
+    kind: Literal["constant", "exponential", "step", "cosine"] = "constant"
+    warmup: Annotated[float, Field(ge=0, description="epochs of linear warm-up")] = 0.0
+    decay: Annotated[float, Field(gt=0, le=1, description="factor an epoch, or a step")] = 0.95
+    every: Annotated[int, Field(ge=1, description="epochs between steps")] = 10
+    final: Annotated[float, Field(ge=0, le=1, description="last share of the rate (cosine)")] = 0.0
+
+
+class EarlyStopSpec(Section):
+    """When to stop before the last epoch."""
+
+    metric: Literal["train_loss", "train_accuracy", "test_loss", "test_accuracy"] = "test_loss"
+    target: Annotated[float | None, Field(description="stop when the metric has reached this value")] = None
+    patience: Annotated[int | None, Field(ge=1, description="stop after that many epochs without gain")] = None
+
+
+class TrainingSpec(Section):
+    """The training loop."""
+
+    epochs: Annotated[int, Field(ge=0)]
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    optimizer: OptimizerSpec
+    schedule: ScheduleSpec = ScheduleSpec()
+    evaluate_every: Annotated[int, Field(ge=1, description="epochs between evaluations on the test split")] = 1
+    early_stop: EarlyStopSpec | None = None
+
+
+class EngineSpec(Section):
+    """The simulator: workers, limits and tolerances."""
+
+    workers: Annotated[int, Field(ge=1, description="simulator processes; results do not depend on it")] = 1
+    time_limit: Annotated[Seconds, Field(gt=0, description="of one job before its worker is replaced")] = 120.0
+    memory_limit: Annotated[
+        int, Field(ge=64, description="growth of a worker [MiB] after which it is replaced")
+    ] = 256
+    reltol: Annotated[Number, Field(gt=0, lt=1)] = 1e-6
+    abstol: Annotated[Amperes, Field(gt=0)] = 1e-12
+    vntol: Annotated[Volts, Field(gt=0)] = 1e-9
+    klu: bool = False
+
+
+class ExperimentSpec(Section):
+    """One experiment: a circuit, its data, how it is simulated and how it learns."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="names the run folder")]
+    description: str = ""
+    seed: Annotated[int, Field(ge=0)] = 0
+    circuit: CircuitSpec
+    data: DataSpec
+    loss: LossSpec
+    estimator: EstimatorSpec
+    analysis: AnalysisSpec = OperatingPointSpec(kind="operating_point")
+    training: TrainingSpec
+    engine: EngineSpec = EngineSpec()

@@ -1,0 +1,163 @@
+"""What the `EXTERNAL` sources play: constants and sampled signals, handed to the compiled callback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bridge.ngspice import callbacks as cb
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Values of some sources over time, on one time axis.
+
+    Attributes:
+        sources: the positions of these sources in the deck's `sources`.
+        values: `(n_points, n_sources)` [V or A]; one row means constant.
+        times: `(n_points,)` [s], strictly increasing; empty for constants.
+        order: 1 for linear interpolation between the samples, 3 for cubic.
+    """
+
+    sources: tuple[int, ...]
+    values: FloatArray
+    times: FloatArray = field(default_factory=lambda: np.zeros(0))
+    order: int = 1
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.values.shape[1] != len(self.sources):
+            raise ValueError(f"values {self.values.shape} for {len(self.sources)} sources")
+        if not np.isfinite(self.values).all():
+            raise ValueError("a source was given a value that is not finite")
+        if len(self.values) == 1 and not len(self.times):
+            return
+        if self.times.shape != (len(self.values),) or not (np.diff(self.times) > 0).all():
+            raise ValueError("times must be strictly increasing, one a row of values")
+        if self.order not in (1, 3):
+            raise ValueError(f"interpolation order {self.order}: 1 or 3")
+
+
+def constant(values: ArrayLike, first: int = 0) -> Signals:
+    """Constant values of consecutive sources, starting with source number `first`."""
+    row = np.atleast_2d(np.asarray(values, dtype=float))
+    return Signals(tuple(range(first, first + row.shape[1])), row)
+
+
+def sampled(times: ArrayLike, values: ArrayLike, first: int = 0, order: int = 1) -> Signals:
+    """Sampled signals of consecutive sources: `values` is `(n_points, n_sources)`."""
+    data = np.asarray(values, dtype=float)
+    return Signals(
+        tuple(range(first, first + data.shape[1])), data, np.asarray(times, dtype=float), order
+    )
+
+
+class SourceTable:
+    """The external sources of one circuit and what they play, in the layout of the callbacks."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Fill the name table; all sources play zero.
+
+        Args:
+            names: instance names of the sources; their order numbers them.
+
+        Raises:
+            ValueError: two names have the same hash, or a name is used twice.
+        """
+        size = 8
+        while size < 4 * len(names):
+            size *= 2
+        self._keys = np.zeros(size, dtype=np.uint64)
+        self._slots = np.full(size, -1, dtype=np.int64)
+        for number, name in enumerate(names):
+            value = cb.name_hash(name.lower())
+            place = value & (size - 1)
+            while self._slots[place] >= 0:
+                if int(self._keys[place]) == value:
+                    raise ValueError(f"source {name!r}: the name or its hash is used twice")
+                place = (place + 1) & (size - 1)
+            self._keys[place] = value
+            self._slots[place] = number
+        self._group_of = np.zeros(len(names), dtype=np.int64)
+        self._column_of = np.zeros(len(names), dtype=np.int64)
+        self.play(())
+
+    def play(self, signals: Sequence[Signals]) -> None:
+        """Set what the sources play; those that no signal names are zero.
+
+        Raises:
+            ValueError: a signal for a source that the circuit does not have.
+        """
+        n = len(self._group_of)
+        rest = (np.zeros(1), np.zeros((1, 1)))
+        self._kept = [rest, *((s.times, np.ascontiguousarray(s.values)) for s in signals)]
+        self._group_of[:] = 0
+        self._column_of[:] = 0
+        self._groups = np.zeros((len(self._kept), cb.GROUP_WORDS), dtype=np.int64)
+        for g, (times, values) in enumerate(self._kept):
+            order = 1 if g == 0 else signals[g - 1].order
+            self._groups[g] = (times.ctypes.data, values.ctypes.data, len(values), values.shape[1], order)
+        for g, signal in enumerate(signals, start=1):
+            places = np.asarray(signal.sources, dtype=np.int64)
+            if places.size and (places.min() < 0 or places.max() >= n):
+                raise ValueError(f"signals for source {places.max()}, the circuit has {n}")
+            self._group_of[places] = g
+            self._column_of[places] = np.arange(len(places))
+        self._states = np.zeros((len(self._kept), cb.GROUP_STATE))
+        self._states[:, cb.S_TIME] = np.nan
+
+    def write(self, words: IntArray) -> None:
+        """Point the control block at this table."""
+        words[cb.MASK] = len(self._keys) - 1
+        words[cb.KEYS] = self._keys.ctypes.data
+        words[cb.SLOTS] = self._slots.ctypes.data
+        words[cb.N_SOURCES] = len(self._group_of)
+        words[cb.GROUP_OF] = self._group_of.ctypes.data
+        words[cb.COLUMN_OF] = self._column_of.ctypes.data
+        words[cb.GROUPS] = self._groups.ctypes.data
+        words[cb.STATES] = self._states.ctypes.data
+
+
+class ControlBlock:
+    """The memory that the callbacks share with Python; it outlives every circuit of its engine."""
+
+    def __init__(self) -> None:
+        self.words: IntArray = np.zeros(cb.WORDS, dtype=np.int64)
+        self._names: NDArray[np.uint8] = np.zeros(1 << 22, dtype=np.uint8)
+        self.words[cb.NAMES] = self._names.ctypes.data
+        self.words[cb.NAMES_SIZE] = len(self._names)
+        self.buffer: FloatArray = np.zeros((0, 0))
+        self._table = SourceTable(())
+        self.begin(self._table)
+        self.reserve(1, 1)
+
+    @property
+    def address(self) -> int:
+        """Address of the control block, ngspice's user data."""
+        return int(self.words.ctypes.data)
+
+    def begin(self, table: SourceTable) -> None:
+        """Serve the sources of `table` and forget what earlier runs announced and sent."""
+        self._table = table  # the callbacks read its memory
+        table.write(self.words)
+        for word in (cb.ROWS, cb.N_VECTORS, cb.PLOTS, cb.UNKNOWN):
+            self.words[word] = 0
+
+    def reserve(self, rows: int, columns: int) -> None:
+        """Make room for a run's results: time points times vectors."""
+        if self.buffer.shape[1] != columns or self.buffer.shape[0] < rows:
+            self.buffer = np.zeros((rows, columns))
+            self.words[cb.BUFFER] = self.buffer.ctypes.data
+            self.words[cb.COLUMNS] = columns
+            self.words[cb.CAPACITY] = rows
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the vectors that the last run announced, in the buffer's column order."""
+        used = int(self.words[cb.NAMES_USED])
+        return tuple(self._names[:used].tobytes().decode("utf-8", "replace").split("\0")[:-1])

@@ -1,0 +1,154 @@
+"""The engine: libngspice in this process, through PySpice, with compiled callbacks.
+
+libngspice holds its state in global variables: one engine a process, one thread. A broken deck or a crash
+takes the process with it, so long work runs in workers (`bridge.ngspice.pool`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from bridge.errors import LibraryError
+from bridge.ngspice import callbacks as cb
+from bridge.ngspice import messages as msg
+from bridge.ngspice.drives import ControlBlock
+from bridge.ngspice.library import Library, find_library, library_environment
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # its source has invalid escapes, which newer Pythons report
+    from PySpice.Spice.NgSpice.Shared import NgSpiceShared, ffi
+
+_SETTINGS = ("set num_threads=1", "set no_mem_check", "set nomoremode", "unset interactive", "set ngbehavior=")
+_HISTORY = 10_000
+
+
+class Engine(NgSpiceShared):  # type: ignore[misc]
+    """PySpice's shared ngspice with compiled data callbacks and counted time.
+
+    Attributes:
+        control: the memory that the callbacks share with Python.
+        seconds: wall time spent inside ngspice [s].
+        dead: whether ngspice asked for its own exit; it can then not be used again.
+        library: the library that was loaded.
+    """
+
+    _instance: ClassVar[Engine | None] = None
+
+    @classmethod
+    def get(cls, library: Library | None = None) -> Engine:
+        """The engine of this process, started at the first call.
+
+        Raises:
+            LibraryError: no usable library, or another one is already loaded in this process.
+        """
+        if cls._instance is None:
+            found = library or find_library()
+            os.environ.update(library_environment(found))
+            cls.LIBRARY_PATH = str(found.path)
+            cls._instance = cls(found)
+        elif library is not None and library.path != cls._instance.library.path:
+            raise LibraryError(
+                f"this process has already loaded {cls._instance.library.path}; "
+                f"a process holds one ngspice: use a new process for {library.path}"
+            )
+        return cls._instance
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.control = ControlBlock()
+        self.seconds = 0.0
+        self.dead = False
+        self._messages: list[str] = []
+        self._commands = 0
+        super().__init__()
+        for setting in _SETTINGS:
+            self.command(setting)
+
+    def _init_ngspice(self, send_data: bool) -> None:
+        """Register the callbacks (in PySpice's place, which would call Python for every one)."""
+        shared = self._ngspice_shared
+        user_data = ffi.cast("void *", self.control.address)
+        self._keep = (
+            ffi.callback("int (char *, int, void *)", self._on_message),
+            ffi.callback("int (int, bool, bool, int, void *)", self._on_exit),
+            ffi.new("int *", 0),
+        )
+        status = shared.ngSpice_Init(
+            self._keep[0],
+            ffi.NULL,
+            self._keep[1],
+            ffi.cast("SendData *", cb.row_callback.address),
+            ffi.cast("SendInitData *", cb.announce_callback.address),
+            ffi.NULL,
+            user_data,
+        )
+        status |= shared.ngSpice_Init_Sync(
+            ffi.cast("GetVSRCData *", cb.source_callback.address),
+            ffi.cast("GetISRCData *", cb.source_callback.address),
+            ffi.NULL,
+            self._keep[2],
+            user_data,
+        )
+        if status:
+            raise LibraryError(f"{self.library.path}: ngspice could not be initialised (status {status})")
+        self._ngspice_version = self.library.major
+
+    def _on_message(self, text: Any, _ident: int, _user: Any) -> int:
+        self._messages.append(msg.strip(ffi.string(text).decode("utf-8", "replace")))
+        return 0
+
+    def _on_exit(self, _status: int, _immediate: bool, _quit: bool, _ident: int, _user: Any) -> int:
+        self.dead = True
+        return 0
+
+    def command(self, text: str) -> list[str]:
+        """Run one command of ngspice.
+
+        Args:
+            text: the command; never text from a user's file.
+
+        Returns:
+            What ngspice printed, one string a line.
+        """
+        self._commands += 1
+        if self._commands > _HISTORY:  # ngspice keeps every command until it is told to forget them
+            self._ngspice_shared.ngSpice_Command(ffi.NULL)
+            self._commands = 0
+        self._messages = []
+        encoded = text.encode()
+        start = time.perf_counter()
+        self._ngspice_shared.ngSpice_Command(encoded)
+        self.seconds += time.perf_counter() - start
+        return self._messages
+
+    def load(self, lines: Sequence[str]) -> list[str]:
+        """Load a circuit; it becomes the current one.
+
+        Args:
+            lines: the netlist from its title to `.end`.
+
+        Returns:
+            What ngspice printed; the caller decides whether the load succeeded.
+        """
+        self._messages = []
+        keep = [ffi.new("char[]", line.encode()) for line in lines]
+        array = ffi.new("char *[]", [*keep, ffi.NULL])
+        start = time.perf_counter()
+        status = self._ngspice_shared.ngSpice_Circ(array)
+        self.seconds += time.perf_counter() - start
+        if status:
+            self._messages.append(f"Error: ngspice refused the circuit (status {status})")
+        return self._messages
+
+    def vector(self, name: str) -> Any:
+        """A copy of one vector of the current plot, `(n_points,)`, or `None` where there is none."""
+        import numpy as np
+
+        info = self._ngspice_shared.ngGet_Vec_Info(name.encode())
+        if info == ffi.NULL or info.v_realdata == ffi.NULL or info.v_length < 1:
+            return None
+        return np.frombuffer(ffi.buffer(info.v_realdata, info.v_length * 8), dtype=np.float64).copy()

@@ -1,0 +1,49 @@
+"""The declared ladder of retries: what is tried, in order, when a run does not converge.
+
+No rung changes the circuit: none adds a conductance or softens a device. ngspice's own gmin and source
+stepping come before every rung but the first ones are counted with the rung that used them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from circuits.deck import Deck
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way to run a circuit again.
+
+    Attributes:
+        name: recorded with the result.
+        options: solver options that differ from the deck's.
+        step_factor: factor on the largest time step of a transient.
+    """
+
+    name: str
+    options: tuple[tuple[str, object], ...] = ()
+    step_factor: float = 1.0
+
+    def deck(self, deck: Deck) -> Deck:
+        """The deck with this rung's options."""
+        if not self.options:
+            return deck
+        return deck.with_options(**dict(self.options))
+
+
+AS_GIVEN = Rung("as given")
+
+OPERATING_POINT = (
+    AS_GIVEN,
+    Rung("more iterations", (("itl1", 5000), ("extra", (("gminsteps", 100.0), ("srcsteps", 100.0))))),
+)
+"""Rungs of an operating point."""
+
+TRANSIENT = (
+    AS_GIVEN,
+    Rung("step / 4", step_factor=0.25),
+    Rung("gear, step / 4", (("method", "gear"), ("itl4", 200)), 0.25),
+    Rung("gear, step / 16", (("method", "gear"), ("itl4", 500)), 1 / 16),
+)
+"""Rungs of a transient."""

@@ -1,0 +1,273 @@
+"""A pool of worker processes, one ngspice each, that loses no job.
+
+A worker that dies or passes its time limit is killed and replaced, and its job is repeated once; a worker
+whose memory has grown past the limit is replaced between two jobs. Results come back in the order of the
+tasks, whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, Pipe, wait
+from typing import IO, Any
+
+from bridge.errors import Evidence, WorkerError
+from bridge.ngspice.worker import Factory
+
+_START_LIMIT = 180.0
+_ATTEMPTS = 2
+
+
+class _Worker:
+    """One process and the pipe to it."""
+
+    def __init__(self, factory: bytes) -> None:
+        parent, child = Pipe(duplex=True)
+        self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the worker)
+        environment = dict(os.environ, OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
+        environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bridge.ngspice.worker", str(child.fileno())],
+            pass_fds=[child.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=self.errors,
+            stderr=self.errors,
+            env=environment,
+        )
+        child.close()
+        self.connection: Connection = parent
+        self.job: int | None = None
+        self.deadline = 0.0
+        self.version = -1
+        self.baseline: int | None = None
+        self.usage: dict[str, Any] = {}
+        self.send_raw(factory, _START_LIMIT)
+
+    def send_raw(self, message: bytes, limit: float) -> None:
+        self.deadline = time.monotonic() + limit
+        self.connection.send_bytes(message)
+
+    def receive(self) -> tuple[str, Any, int]:
+        status, result, self.usage, resident = pickle.loads(self.connection.recv_bytes())
+        return status, result, resident
+
+    def answer(self) -> Any:
+        """Wait for the answer to a message that is no job; raise what went wrong."""
+        remaining = max(0.0, self.deadline - time.monotonic())
+        if not self.connection.poll(remaining):
+            raise TimeoutError
+        status, result, _ = self.receive()
+        if status == "error":
+            raise result
+
+    def last_words(self) -> tuple[str, ...]:
+        try:
+            self.errors.seek(0)
+            text = self.errors.read().decode("utf-8", "replace")
+        except (OSError, ValueError):
+            return ()
+        return tuple(line for line in text.splitlines() if line.strip())[-5:]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.connection.close()
+        self.errors.close()
+
+
+class Pool:
+    """Workers that run tasks on a handler each.
+
+    Attributes:
+        replaced: workers replaced because they died or passed the time limit.
+        recycled: workers replaced because their memory had grown past the limit.
+    """
+
+    def __init__(
+        self,
+        factory: Factory,
+        workers: int = 1,
+        *,
+        time_limit: float = 120.0,
+        memory_growth: int = 256 << 20,
+    ) -> None:
+        """Start the workers.
+
+        Args:
+            factory: picklable; makes the handler in the worker.
+            workers: number of processes.
+            time_limit: of one task [s].
+            memory_growth: growth of a worker's resident memory after its first task [bytes] at which it
+                is replaced.
+        """
+        self.replaced = 0
+        self.recycled = 0
+        self._factory = pickle.dumps(("start", factory), protocol=5)
+        self._time_limit = time_limit
+        self._memory_growth = memory_growth
+        self._state: bytes | None = None
+        self._version = 0
+        self._past: dict[str, Any] = {}
+        self._workers: list[_Worker] = []
+        try:
+            self._workers = [_Worker(self._factory) for _ in range(workers)]
+            for worker in self._workers:
+                self._started(worker)
+        except BaseException:
+            self.close()
+            raise
+
+    def update(self, state: Any) -> None:
+        """Set the state that every worker takes over before its next task."""
+        self._state = pickle.dumps(("update", state), protocol=5)
+        self._version += 1
+
+    def usage(self) -> dict[str, Any]:
+        """Counts of all workers, also of those that were replaced."""
+        total = dict(self._past)
+        for worker in self._workers:
+            _add(total, worker.usage)
+        return total
+
+    def map(self, tasks: Sequence[Any]) -> list[Any]:
+        """Run tasks.
+
+        Args:
+            tasks: picklable, see the handler.
+
+        Returns:
+            One result a task, in their order.
+
+        Raises:
+            TellegenError: what a task raised; tasks already begun are finished first.
+            WorkerError: a worker died or passed its time limit with the same task twice.
+        """
+        try:
+            return self._map(tasks)
+        finally:  # an answer that is still on its way must never pass for one of a later call
+            for worker in [w for w in self._workers if w.job is not None]:
+                self._replace(worker)
+
+    def _map(self, tasks: Sequence[Any]) -> list[Any]:
+        results: list[Any] = [None] * len(tasks)
+        waiting = deque(range(len(tasks)))
+        attempts = [0] * len(tasks)
+        failure: BaseException | None = None
+        while True:
+            if failure is None:
+                for k in range(len(self._workers)):
+                    if waiting and self._workers[k].job is None:
+                        job = waiting.popleft()
+                        self._begin(k, job, tasks[job])
+            busy = [w for w in self._workers if w.job is not None]
+            if not busy:
+                break
+            timeout = max(0.0, min(w.deadline for w in busy) - time.monotonic())
+            ready = set(wait([w.connection for w in busy], timeout))
+            for worker in busy:
+                if worker.connection not in ready and time.monotonic() < worker.deadline:
+                    continue
+                job = worker.job
+                assert job is not None
+                try:
+                    if worker.connection not in ready:
+                        raise TimeoutError
+                    status, result, resident = worker.receive()
+                except (EOFError, OSError, TimeoutError, pickle.UnpicklingError) as error:
+                    attempts[job] += 1
+                    lost = self._lost(worker, error)
+                    if attempts[job] >= _ATTEMPTS:
+                        failure = failure or lost
+                    else:
+                        waiting.appendleft(job)
+                    continue
+                worker.job = None
+                if status == "error":
+                    failure = failure or result
+                results[job] = result
+                self._recycle(worker, resident)
+        if failure is not None:
+            raise failure
+        return results
+
+    def _begin(self, place: int, job: int, task: Any) -> None:
+        worker = self._workers[place]
+        message = pickle.dumps(("run", task), protocol=5)
+        for attempt in range(_ATTEMPTS):
+            try:
+                if worker.version != self._version and self._state is not None:
+                    worker.send_raw(self._state, self._time_limit)
+                    worker.answer()
+                worker.version = self._version
+                worker.send_raw(message, self._time_limit)
+                worker.job = job
+                return
+            except (EOFError, OSError, TimeoutError) as error:
+                lost = self._lost(worker, error)
+                if attempt + 1 == _ATTEMPTS:
+                    raise lost from None
+                worker = self._workers[place]
+
+    def _started(self, worker: _Worker) -> None:
+        try:
+            worker.answer()
+        except (EOFError, OSError, TimeoutError) as error:
+            raise WorkerError(
+                f"a worker could not be started ({type(error).__name__})", Evidence(worker.last_words())
+            ) from None
+
+    def _lost(self, worker: _Worker, error: BaseException) -> WorkerError:
+        what = (
+            f"passed its time limit of {self._time_limit:g} s"
+            if isinstance(error, TimeoutError)
+            else "died in the middle of a job"
+        )
+        evidence = Evidence(worker.last_words())
+        self._replace(worker)
+        self.replaced += 1
+        return WorkerError(f"a worker {what}, also when the job was repeated", evidence)
+
+    def _recycle(self, worker: _Worker, resident: int) -> None:
+        if worker.baseline is None:
+            worker.baseline = resident
+        elif resident - worker.baseline > self._memory_growth:
+            self._replace(worker)
+            self.recycled += 1
+
+    def _replace(self, worker: _Worker) -> None:
+        _add(self._past, worker.usage)
+        worker.kill()
+        fresh = _Worker(self._factory)
+        self._workers[self._workers.index(worker)] = fresh
+        self._started(fresh)
+
+    def pids(self) -> list[int]:
+        """Process numbers of the workers."""
+        return [w.process.pid for w in self._workers]
+
+    def close(self) -> None:
+        """End the workers."""
+        for worker in self._workers:
+            worker.kill()
+        self._workers = []
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _add(total: dict[str, Any], more: dict[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict):
+            _add(total.setdefault(key, {}), value)
+        else:
+            total[key] = total.get(key, 0) + value

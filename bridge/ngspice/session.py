@@ -1,0 +1,376 @@
+"""Sessions: circuits that are loaded once and run many times in this process's engine."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.errors import (
+    ConvergenceError,
+    Evidence,
+    IncompleteError,
+    LoadError,
+    NotFiniteError,
+    SimulationError,
+    TimestepError,
+)
+from bridge.ngspice import callbacks as cb
+from bridge.ngspice import ladder
+from bridge.ngspice import messages as msg
+from bridge.ngspice.drives import Signals, SourceTable
+from bridge.ngspice.engine import Engine
+from bridge.waveforms import Waveforms
+from circuits.deck import Deck
+from circuits.numbers import spice_number
+
+FloatArray = NDArray[np.float64]
+
+_TIME_SLACK = 1e-9  # of the duration: rounding of the last time point
+_serial = itertools.count(1)
+
+
+@dataclass
+class Counts:
+    """What a session has simulated.
+
+    Attributes:
+        operating_points: operating points that gave a result.
+        transients: transients that gave a result.
+        retries: runs above the first rung of the ladder.
+        failures: runs that gave no result on a rung.
+        rungs: how often each rung above the first gave the result.
+    """
+
+    operating_points: int = 0
+    transients: int = 0
+    retries: int = 0
+    failures: int = 0
+    rungs: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Loaded:
+    """One circuit in ngspice's memory."""
+
+    deck: Deck
+    table: SourceTable
+    columns: dict[int, tuple[NDArray[np.int64], int]] = field(default_factory=dict)
+
+
+class Circuit:
+    """A deck in a session: alter it, drive it, run it.
+
+    Attributes:
+        deck: what was loaded.
+        rung: name of the ladder's rung that gave the last result.
+    """
+
+    def __init__(self, session: Session, deck: Deck) -> None:
+        self.session = session
+        self.deck = deck
+        self.rung = ladder.AS_GIVEN.name
+        self._altered: dict[str, float] = {}
+        self._variants: dict[tuple[tuple[str, object], ...], _Loaded] = {}
+        self._variant(ladder.AS_GIVEN)
+
+    def alter(self, targets: Sequence[str], values: Sequence[float] | FloatArray) -> None:
+        """Set element values, for example `("r1", "@d1[area]")`; those unchanged cost nothing.
+
+        Raises:
+            SimulationError: ngspice knows no such element or parameter.
+        """
+        known = self._altered
+        changes = [
+            (t, v) for t, v in zip(targets, map(float, values), strict=True) if known.get(t) != v
+        ]
+        if not changes:
+            return
+        for loaded in self._variants.values():
+            self.session.select(loaded)
+            self._apply(changes)
+        known.update(changes)
+
+    def _apply(self, changes: Sequence[tuple[str, float]]) -> None:
+        engine = self.session.engine
+        for target, value in changes:
+            printed = engine.command(f"alter {target} = {spice_number(value)}")
+            if printed and (bad := msg.errors(printed)):
+                raise SimulationError(f"alter {target} = {value:g} failed: {bad[0]}")
+
+    def _variant(self, rung: ladder.Rung) -> _Loaded:
+        loaded = self._variants.get(rung.options)
+        if loaded is None:
+            loaded = self.session.load_deck(rung.deck(self.deck))
+            self._variants[rung.options] = loaded
+            if self._altered:
+                self._apply(list(self._altered.items()))
+        return loaded
+
+    def operating_point(self, signals: Sequence[Signals] = ()) -> FloatArray:
+        """The saved vectors at the operating point, `(len(deck.saves),)`.
+
+        Args:
+            signals: what the external sources play, at time 0; those left out are zero.
+
+        Raises:
+            ConvergenceError: none was found on any rung of the ladder.
+            SimulationError: this run gave no result that can be trusted.
+        """
+        failure: SimulationError | None = None
+        for rung in ladder.OPERATING_POINT:
+            try:
+                values = self.session.run(self._variant(rung), signals, "op")[1][0]
+            except SimulationError as error:
+                failure = self._failed(failure, error)
+                continue
+            self._passed(rung)
+            self.session.counts.operating_points += 1
+            return values
+        raise failure or ConvergenceError("no operating point")
+
+    def transient(
+        self,
+        signals: Sequence[Signals],
+        duration: float,
+        step: float,
+        *,
+        uic: bool = True,
+        first_rung: int = 0,
+    ) -> Waveforms:
+        """The saved vectors over time.
+
+        Args:
+            signals: what the external sources play; those left out are zero.
+            duration: end of the transient [s]; it starts at 0.
+            step: largest time step [s].
+            uic: start from the elements' initial conditions instead of an operating point. There is
+                then no sample at t = 0.
+            first_rung: position on the ladder to start from, so that runs whose difference counts use
+                the same rung.
+
+        Raises:
+            TimestepError: the time step became too small on every rung.
+            SimulationError: this run gave no result that can be trusted.
+        """
+        if not 0 < step <= duration:
+            raise ValueError(f"step {step:g} s and duration {duration:g} s: 0 < step <= duration")
+        failure: SimulationError | None = None
+        for rung in ladder.TRANSIENT[first_rung:]:
+            tmax = step * rung.step_factor
+            text = " ".join(spice_number(v) for v in (tmax, duration, 0.0, tmax))
+            rows = int(1.3 * duration / tmax) + 1000
+            try:
+                names, values = self.session.run(
+                    self._variant(rung), signals, f"tran {text}{' uic' if uic else ''}", rows, duration
+                )
+            except SimulationError as error:
+                failure = self._failed(failure, error)
+                continue
+            self._passed(rung)
+            self.session.counts.transients += 1
+            return Waveforms(
+                values[:, -1].copy(), values[:, :-1], names, attrs={"rung": rung.name, "step": tmax}
+            )
+        raise failure or ConvergenceError("no transient")
+
+    def _failed(self, first: SimulationError | None, error: SimulationError) -> SimulationError:
+        self.session.counts.failures += 1
+        if self.session.engine.dead or not isinstance(error, ConvergenceError | IncompleteError):
+            raise error
+        return first or error
+
+    def _passed(self, rung: ladder.Rung) -> None:
+        self.rung = rung.name
+        if rung is not ladder.AS_GIVEN:
+            counts = self.session.counts
+            counts.retries += 1
+            counts.rungs[rung.name] = counts.rungs.get(rung.name, 0) + 1
+
+
+class Session:
+    """Circuits loaded in this process's engine.
+
+    A result is returned only if this run produced it: the callbacks received it, its vectors are those of
+    the deck, it reaches the end, and every value is finite. Otherwise a typed error carries the evidence.
+
+    Args:
+        engine: the engine; this process's own by default.
+        dump_folder: where the netlist of a failed run is written; a temporary folder by default.
+    """
+
+    def __init__(self, engine: Engine | None = None, dump_folder: Path | None = None) -> None:
+        self.engine = engine or Engine.get()
+        self.counts = Counts()
+        self._dump_folder = dump_folder
+        self._order: list[_Loaded] = []  # newest first, as ngspice numbers them
+        self._current: _Loaded | None = None
+
+    def load(self, deck: Deck) -> Circuit:
+        """Load a deck.
+
+        Raises:
+            LoadError: ngspice refused it, or ignored one of its lines.
+        """
+        return Circuit(self, deck)
+
+    def load_deck(self, deck: Deck) -> _Loaded:
+        """Load one variant of a deck; it becomes the current circuit."""
+        self._alive()
+        title = f"tellegen {os.getpid()} {next(_serial)}"
+        printed = self.engine.load([title, *deck.text()[1:]])
+        bad = msg.errors(printed)
+        if bad or not any(line.strip().lower() == f"circuit: {title}" for line in printed):
+            raise LoadError(
+                f"ngspice refused the netlist: {bad[0] if bad else 'it did not report the circuit'}",
+                self._evidence(deck, printed),
+            )
+        loaded = _Loaded(deck, SourceTable(deck.sources))
+        self._order.insert(0, loaded)
+        self._current = loaded
+        return loaded
+
+    def select(self, loaded: _Loaded) -> None:
+        """Make a loaded circuit the current one."""
+        self._alive()
+        if loaded is not self._current:
+            printed = self.engine.command(f"setcirc {self._order.index(loaded) + 1}")
+            if bad := msg.errors(printed):
+                raise SimulationError(f"the circuit could not be selected: {bad[0]}")
+            self._current = loaded
+
+    def run(
+        self,
+        loaded: _Loaded,
+        signals: Sequence[Signals],
+        command: str,
+        rows: int = 4,
+        duration: float | None = None,
+    ) -> tuple[tuple[str, ...], FloatArray]:
+        """Run one analysis and check that what came back is its result.
+
+        Args:
+            loaded: the circuit.
+            signals: what its external sources play.
+            command: `op` or a `tran` line.
+            rows: time points to reserve memory for.
+            duration: end of a transient [s]; `None` for an operating point.
+
+        Returns:
+            The saved vectors' names and their values, `(n_points, n_saves)`; a transient has one more
+            column with the time.
+        """
+        self.select(loaded)
+        control, engine, deck = self.engine.control, self.engine, loaded.deck
+        loaded.table.play(signals)
+        control.begin(loaded.table)
+        width = max(1, len(deck.saves)) + 8 if deck.saves else 4096
+        control.reserve(rows, max(width, control.buffer.shape[1]))
+        printed = list(engine.command(command))
+        words = control.words
+        count = int(words[cb.ROWS])
+        try:
+            self._check(loaded, printed, duration)
+            columns = self._columns(loaded, int(words[cb.LAYOUT]), duration is not None)
+            if count <= len(control.buffer) and int(words[cb.N_VECTORS]) <= control.buffer.shape[1]:
+                values = control.buffer[:count, columns]
+            else:  # more points than reserved: the plot of this run holds them all
+                values = self._plot(control.names, columns, count)
+            if duration is not None:
+                self._check_time(values[:, -1], duration, deck, printed)
+            if not np.isfinite(values).all():
+                raise NotFiniteError("a result is not a finite number", self._evidence(deck, printed))
+        finally:
+            engine.command("destroy all")
+        return deck.saves, values
+
+    def _check(self, loaded: _Loaded, printed: list[str], duration: float | None) -> None:
+        words, deck = self.engine.control.words, loaded.deck
+        rows = int(words[cb.ROWS])
+        if words[cb.UNKNOWN]:
+            raise IncompleteError(
+                "an external source of the netlist is not one of the deck's sources",
+                self._evidence(deck, printed),
+            )
+        errors = msg.errors(printed)
+        if self.engine.dead or errors or rows < (1 if duration is None else 2) or words[cb.PLOTS] != 1:
+            if msg.timestep_too_small(printed) and duration is not None:
+                raise TimestepError("the time step became too small", self._evidence(deck, printed))
+            if msg.no_convergence(printed):
+                what = "operating point" if duration is None else "transient"
+                raise ConvergenceError(f"the {what} did not converge", self._evidence(deck, printed))
+            first = errors[0] if errors else "ngspice returned no values"
+            raise IncompleteError(f"the simulation failed: {first}", self._evidence(deck, printed))
+        if duration is None and rows != 1:
+            raise IncompleteError(f"{rows} operating points instead of one", self._evidence(deck, printed))
+        if msg.pseudo_transient(printed):
+            raise ConvergenceError(
+                "no operating point: only a pseudo-transient ended, settled or not",
+                self._evidence(deck, printed),
+            )
+
+    def _check_time(self, time: FloatArray, duration: float, deck: Deck, printed: list[str]) -> None:
+        if abs(time[-1] - duration) > _TIME_SLACK * duration or time[0] > 0.5 * duration:
+            raise IncompleteError(
+                f"the transient ran from {time[0]:g} s to {time[-1]:g} s instead of to {duration:g} s",
+                self._evidence(deck, printed),
+            )
+        if not (np.diff(time) > 0).all():
+            raise IncompleteError("the transient's time does not increase", self._evidence(deck, printed))
+
+    def _columns(self, loaded: _Loaded, layout: int, with_time: bool) -> NDArray[np.int64]:
+        """Columns of the deck's vectors in the callback's buffer, the time last."""
+        count = int(self.engine.control.words[cb.N_VECTORS])
+        key = layout * 2 + int(with_time)
+        known = loaded.columns.get(key)
+        if known is not None and known[1] == count:
+            return known[0]
+        names = {_canonical(n): k for k, n in enumerate(self.engine.control.names)}
+        wanted = [*loaded.deck.saves, "time"] if with_time else list(loaded.deck.saves)
+        missing = [n for n in wanted if n.lower() not in names]
+        if missing:
+            raise IncompleteError(
+                f"the result has no vector {missing[0]!r}: it is not one of this circuit",
+                self._evidence(loaded.deck, list(names)),
+            )
+        columns = np.array([names[n.lower()] for n in wanted], dtype=np.int64)
+        loaded.columns[key] = (columns, count)
+        return columns
+
+    def _plot(self, names: tuple[str, ...], columns: NDArray[np.int64], count: int) -> FloatArray:
+        vectors = [self.engine.vector(names[c]) for c in columns]
+        if any(v is None or len(v) != count for v in vectors):
+            raise IncompleteError("the plot does not hold all points of this run")
+        return np.stack(vectors, axis=1)
+
+    def _alive(self) -> None:
+        if self.engine.dead:
+            raise LoadError("ngspice has ended itself after an earlier error; start a new process")
+
+    def _evidence(self, deck: Deck, printed: list[str]) -> Evidence:
+        folder = self._dump_folder or Path(tempfile.gettempdir())
+        path: Path | None = folder / f"tellegen-failed-{os.getpid()}.cir"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join(deck.text()) + "\n", encoding="utf-8")  # type: ignore[union-attr]
+        except OSError:
+            path = None
+        kept = [m for m in printed if m.strip() and not m.lstrip().startswith("Reference value")]
+        picked = [m for m in kept if msg.errors([m]) or msg.no_convergence([m])] or kept
+        return Evidence(tuple(picked[-12:]), msg.offending_line(printed, deck.lines), path)
+
+
+def _canonical(name: str) -> str:
+    """ngspice's name of a vector as the deck writes it: `a` is `v(a)`, `vin#branch` is `i(vin)`."""
+    text = name.lower()
+    if text.endswith("#branch"):
+        return f"i({text.removesuffix('#branch')})"
+    if text == "time" or text.startswith("@") or "(" in text:
+        return text
+    return f"v({text})"

@@ -1,0 +1,97 @@
+"""A worker process: one engine, one handler, jobs one after another.
+
+Started as `python -m bridge.ngspice.worker FD` with one end of a pipe. Messages are tuples; the first word
+says what they are. Everything the worker runs is code of this project or of the experiment's own loss.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, Protocol
+
+import psutil
+
+from bridge.errors import SimulationError, TellegenError
+
+
+class Handler(Protocol):
+    """What a worker holds between jobs."""
+
+    def update(self, state: Any) -> None:
+        """Take over a new shared state, for example the trainable parameters."""
+
+    def run(self, task: Any) -> Any:
+        """Do one job and return a picklable result."""
+
+    def usage(self) -> dict[str, Any]:
+        """Counts since the start: simulations, retries, seconds inside the simulator."""
+
+
+Factory = Callable[[], Handler]
+
+
+def serve(connection: Connection) -> None:
+    """Answer messages until the pipe closes.
+
+    Messages: `("start", factory)`, `("update", state)`, `("run", task)`; every one is answered by
+    `("ok", result, usage, resident_bytes)` or `("error", exception, usage, resident_bytes)`.
+    """
+    process = psutil.Process()
+    handler: Handler | None = None
+    while True:
+        try:
+            kind, payload = pickle.loads(connection.recv_bytes())
+        except (EOFError, OSError):
+            return
+        result: Any = None
+        status = "ok"
+        try:
+            if kind == "start":
+                handler = payload()
+            elif handler is None:
+                raise SimulationError("the worker was not started")
+            elif kind == "update":
+                handler.update(payload)
+            else:
+                result = handler.run(payload)
+        except Exception as error:
+            status = "error"
+            result = _portable(error)
+        usage = handler.usage() if handler is not None else {}
+        answer = pickle.dumps((status, result, usage, process.memory_info().rss), protocol=5)
+        try:
+            connection.send_bytes(answer)
+        except OSError:
+            return
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as it can be sent: itself when it is one of ours and pickles, otherwise its text."""
+    if isinstance(error, TellegenError):
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            return SimulationError(f"{type(error).__name__}: {error}")
+        return error
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{last.filename.rsplit('/', 1)[-1]}:{last.lineno}"
+    return SimulationError(f"{type(error).__name__} in a worker ({where}): {error}")
+
+
+def main() -> None:
+    """Entry point of the process."""
+    connection = Connection(int(sys.argv[1]))
+    serve(connection)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    import os
+
+    os._exit(0)  # some versions of ngspice crash in their exit handlers; every result is already sent
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The simulator: a network in a pool of workers; outputs and gradients of batches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bridge.estimators.base import Batch, Estimator, Gradient
+from bridge.estimators.finite_difference import OutputsTask
+from bridge.losses import Loss
+from bridge.ngspice.pool import Pool
+from bridge.phases import StaticPlan
+
+FloatArray = NDArray[np.float64]
+
+
+class Simulator:
+    """A network simulated by worker processes; results do not depend on their number, to the last bit.
+
+    Use it as a context manager, or call `close`: it holds processes.
+    """
+
+    def __init__(
+        self,
+        plan: StaticPlan,
+        *,
+        workers: int = 1,
+        time_limit: float = 120.0,
+        memory_growth: int = 256 << 20,
+    ) -> None:
+        """Start the workers; each loads the network.
+
+        Args:
+            plan: the network and how it is simulated.
+            workers: number of processes.
+            time_limit: of one task before its worker is replaced [s].
+            memory_growth: of a worker before it is replaced [bytes].
+        """
+        self.plan = plan
+        self.network = plan.network
+        self._parameters = plan.network.parameters
+        self.pool = Pool(plan, workers, time_limit=time_limit, memory_growth=memory_growth)
+
+    @property
+    def parameters(self) -> FloatArray:
+        """Values of the trainable parameters, `(n_trainable,)`."""
+        return self._parameters.copy()
+
+    @parameters.setter
+    def parameters(self, values: ArrayLike) -> None:
+        new = self.network.with_parameters(values).parameters  # checks every value
+        self._parameters = new
+        self.pool.update(new)
+
+    def batch(self, features: ArrayLike, targets: ArrayLike) -> Batch:
+        """Samples as the network sees them.
+
+        Args:
+            features: `(n_samples, n_features)`.
+            targets: `(n_samples, n_outputs)`.
+        """
+        return Batch(self.network.drive_values(np.atleast_2d(features)), np.atleast_2d(targets).astype(float))
+
+    def outputs(self, features: ArrayLike) -> FloatArray:
+        """Outputs of the free phase, `(n_samples, n_outputs)` [V], for features `(n_samples, n_features)`."""
+        drives = self.network.drive_values(np.atleast_2d(features))
+        size = Batch(drives, np.zeros((len(drives), 0))).chunk_size
+        tasks = [OutputsTask(drives[k : k + size]) for k in range(0, len(drives), size)]
+        return np.concatenate([np.zeros((0, len(self.network.outputs))), *self.pool.map(tasks)])
+
+    def gradient(self, batch: Batch, loss: Loss, estimator: Estimator) -> Gradient:
+        """Loss, its gradient and the outputs of a batch.
+
+        Raises:
+            UnsupportedElementError: the estimator does not cover the network.
+            SimulationError: a simulation gave no result that can be trusted.
+        """
+        estimator.check(self.plan)
+        results = self.pool.map(estimator.tasks(self.plan, batch, loss))
+        found = estimator.combine(self.plan, batch, results)
+        if np.isnan(found.loss):
+            found = replace(found, loss=float(np.mean(loss.value(found.outputs, batch.targets))))
+        return found
+
+    def usage(self) -> dict[str, Any]:
+        """Simulations, retries and seconds inside ngspice of all workers, and workers replaced."""
+        total = self.pool.usage()
+        total["replaced"] = self.pool.replaced
+        total["recycled"] = self.pool.recycled
+        return total
+
+    def close(self) -> None:
+        """End the workers."""
+        self.pool.close()
+
+    def __enter__(self) -> Simulator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

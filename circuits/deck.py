@@ -1,0 +1,106 @@
+"""A deck: the text that a simulator loads, and what its lines mean; plain data that pickles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from circuits.numbers import spice_number
+
+
+@dataclass(frozen=True)
+class SolverOptions:
+    """Tolerances and methods of the simulator; defaults fit differences of two runs.
+
+    Attributes:
+        reltol: relative tolerance of Newton's iterations and of the time step.
+        abstol: absolute tolerance of currents [A].
+        vntol: absolute tolerance of voltages [V].
+        chgtol: absolute tolerance of charges [C].
+        trtol: factor on the estimated truncation error; 1 keeps it at the tolerance.
+        gmin: conductance across every junction [S].
+        method: integration rule, `trap` or `gear`.
+        itl1: Newton iterations allowed for an operating point.
+        itl4: Newton iterations allowed at a time point.
+        klu: sparse solver KLU instead of SPARSE, where the simulator has it.
+        extra: further `.options` by name.
+    """
+
+    reltol: float = 1e-6
+    abstol: float = 1e-12
+    vntol: float = 1e-9
+    chgtol: float = 1e-18
+    trtol: float = 1.0
+    gmin: float = 1e-12
+    method: str = "trap"
+    itl1: int = 500
+    itl4: int = 50
+    klu: bool = False
+    extra: tuple[tuple[str, float], ...] = ()
+
+    def line(self) -> str:
+        """The options as a line of SPICE."""
+        numbers = [
+            ("reltol", self.reltol), ("abstol", self.abstol), ("vntol", self.vntol),
+            ("chgtol", self.chgtol), ("trtol", self.trtol), ("gmin", self.gmin),
+            ("itl1", self.itl1), ("itl4", self.itl4), *self.extra,
+        ]  # fmt: skip
+        text = " ".join(f"{key}={spice_number(value)}" for key, value in numbers)
+        # An unsettled pseudo-transient must never pass for an operating point: optran off.
+        return f".options {text} method={self.method} {'klu' if self.klu else 'sparse'}"
+
+
+@dataclass(frozen=True)
+class Deck:
+    """A netlist to load, with the meaning of its lines.
+
+    Attributes:
+        title: first line.
+        lines: element and model lines, without title, options, saves and `.end`.
+        sources: instance names of the `EXTERNAL` sources, in the order of the drives' columns.
+        saves: vectors to keep, for example `v(a)`, `i(vin)` or `@m1[gm]`, in the order of the results.
+        options: tolerances and methods.
+        origins: for each line, the network element it belongs to (empty where none).
+    """
+
+    title: str
+    lines: tuple[str, ...]
+    sources: tuple[str, ...]
+    saves: tuple[str, ...]
+    options: SolverOptions = field(default_factory=SolverOptions)
+    origins: tuple[str, ...] = ()
+
+    def with_options(self, **changes: object) -> Deck:
+        """The same deck with other solver options."""
+        return replace(self, options=replace(self.options, **changes))  # type: ignore[arg-type]
+
+    def text(self) -> list[str]:
+        """All lines as the simulator loads them."""
+        saves = [f".save {name}" for name in self.saves]
+        return [self.title, *self.lines, self.options.line(), *saves, ".end"]
+
+    def plain(self, values: Mapping[str, float], analysis: str) -> str:
+        """A deck for `ngspice -b`: external sources become constants, the results are printed.
+
+        Args:
+            values: value of each external source by instance name [V or A]; those left out are zero.
+            analysis: the analysis line, for example `.op` or `.tran 1n 40n 0 1n uic`.
+
+        Returns:
+            The deck's text, which prints the saved vectors with all digits.
+        """
+        body = []
+        known = set(self.sources)
+        for line in self.lines:
+            name = line.split(maxsplit=1)[0].lower()
+            if name in known and line.endswith(" external"):
+                line = line.removesuffix("external") + f"dc {spice_number(values.get(name, 0.0))}"
+            body.append(line)
+        run = analysis.lstrip(".")
+        control = [".control", "set numdgt=15", "set width=120", run]
+        if run.startswith("op"):
+            control += [f"print {name}" for name in self.saves]
+        else:
+            control += [f"print {name}[length({name})-1]" for name in self.saves]
+        saves = [f".save {name}" for name in self.saves]
+        return "\n".join([self.title, *body, self.options.line(), *saves, *control, "quit", ".endc", ".end", ""])

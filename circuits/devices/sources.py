@@ -1,0 +1,169 @@
+"""Independent sources, linear controlled sources, the bidirectional amplifier and the switch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.errors import NetworkError
+from circuits.devices.base import Device, Element, ModelCard, Parameter, SpiceLine
+from circuits.numbers import spice_number
+
+
+@dataclass(frozen=True)
+class _Independent(Device):
+    letter: str = "V"
+
+    def spice(self, element: Element) -> list[SpiceLine]:
+        body = "external" if element.driven else f"dc {spice_number(element.value('dc'))}"
+        return [SpiceLine(self.letter, element.name, element.nodes, body, external=element.driven)]
+
+    def alter_target(self, element: Element, parameter: str) -> str:
+        self.index(parameter)
+        if element.driven:
+            raise NetworkError(f"{element.name}: a driven source takes its value from the drives")
+        return f"@{self.letter}{element.name}[dc]".lower()
+
+
+@dataclass(frozen=True)
+class _Controlled(Device):
+    """A linear controlled source; those controlled by a current sense it through a 0 V source."""
+
+    letter: str = "E"
+
+    def spice(self, element: Element) -> list[SpiceLine]:
+        out, control = element.nodes[:2], element.nodes[2:]
+        gain = spice_number(element.value("gain"))
+        if self.letter in "EG":
+            return [SpiceLine(self.letter, element.name, (*out, *control), gain)]
+        sense = f"sense_{element.name}"
+        return [
+            SpiceLine("V", sense, control, "dc 0"),
+            SpiceLine(self.letter, element.name, out, f"V{sense} {gain}"),
+        ]
+
+    def alter_target(self, element: Element, parameter: str) -> str:
+        self.index(parameter)
+        return f"@{self.letter}{element.name}[gain]".lower()
+
+
+@dataclass(frozen=True)
+class _Amplifier(Device):
+    def spice(self, element: Element) -> list[SpiceLine]:
+        p, pref, q, qref = element.nodes
+        name, inner = element.name, f"{element.name}_amp"
+        return [
+            SpiceLine("E", name, (inner, qref, p, pref), spice_number(element.value("gain"))),
+            SpiceLine("V", f"sense_{name}", (inner, q), "dc 0"),
+            SpiceLine(
+                "F", name, (p, pref), f"Vsense_{name} {spice_number(element.value('backward_gain'))}"
+            ),
+        ]
+
+    def alter_target(self, element: Element, parameter: str) -> str:
+        letter = "ef"[self.index(parameter)]
+        return f"@{letter}{element.name}[gain]".lower()
+
+
+@dataclass(frozen=True)
+class _Switch(Device):
+    def spice(self, element: Element) -> list[SpiceLine]:
+        if element.model is None:
+            raise NetworkError(f"{element.name}: a switch needs a model card")
+        return [SpiceLine("S", element.name, element.nodes, element.model.name)]
+
+
+VOLTAGE_SOURCE = _Independent(
+    "voltage_source", ("p", "n"), (Parameter("dc", "V", 0.0, description="constant voltage"),), letter="V"
+)
+CURRENT_SOURCE = _Independent(
+    "current_source",
+    ("p", "n"),
+    (Parameter("dc", "A", 0.0, description="constant current from p through the source to n"),),
+    letter="I",
+)
+VCVS, VCCS, CCVS, CCCS = (
+    _Controlled(kind, ("p", "n", "cp", "cn"), (Parameter("gain", unit),), reciprocal=False, letter=letter)
+    for kind, unit, letter in (
+        ("vcvs", "1", "E"),
+        ("vccs", "S", "G"),
+        ("ccvs", "Ohm", "H"),
+        ("cccs", "1", "F"),
+    )
+)
+AMPLIFIER = _Amplifier(
+    "amplifier",
+    ("p", "pref", "q", "qref"),
+    (
+        Parameter("gain", "1", lower=1e-6, upper=1e6, trainable=False, description="v(q) = gain * v(p)"),
+        Parameter(
+            "backward_gain", "1", lower=1e-9, upper=1e6, trainable=False,
+            description="the current drawn from p is backward_gain times the one delivered at q",
+        ),
+    ),
+    description="bidirectional amplifier: voltages forward, currents backward",
+    source="Kendall et al., arXiv:2006.01981 (2020)",
+)  # fmt: skip
+SWITCH = _Switch(
+    "switch", ("p", "n", "cp", "cn"), (), reciprocal=False, description="voltage-controlled switch"
+)
+
+
+def voltage_source(name: str, p: str, n: str = "0", *, dc: float = 0.0, driven: bool = False) -> Element:
+    """A voltage source; `driven` ones take their value from the drives of a phase, others stay at `dc` [V]."""
+    return VOLTAGE_SOURCE.element(name, p, n, dc=dc, driven=driven)
+
+
+def current_source(name: str, p: str, n: str = "0", *, dc: float = 0.0, driven: bool = False) -> Element:
+    """A current source whose current [A] flows from `p` through the source to `n`."""
+    return CURRENT_SOURCE.element(name, p, n, dc=dc, driven=driven)
+
+
+def vcvs(name: str, p: str, n: str, cp: str, cn: str, *, gain: float) -> Element:
+    """A voltage-controlled voltage source: `v(p, n) = gain * v(cp, cn)`."""
+    return VCVS.element(name, p, n, cp, cn, gain=gain)
+
+
+def vccs(name: str, p: str, n: str, cp: str, cn: str, *, gain: float) -> Element:
+    """A transconductance: the current `gain * v(cp, cn)` [A] flows from `p` through the source to `n`."""
+    return VCCS.element(name, p, n, cp, cn, gain=gain)
+
+
+def ccvs(name: str, p: str, n: str, cp: str, cn: str, *, gain: float) -> Element:
+    """A transresistance: `v(p, n) = gain * i`, with `i` from `cp` to `cn` through a short circuit."""
+    return CCVS.element(name, p, n, cp, cn, gain=gain)
+
+
+def cccs(name: str, p: str, n: str, cp: str, cn: str, *, gain: float) -> Element:
+    """A current gain: `gain * i` flows from `p` through the source to `n`, with `i` from `cp` to `cn`."""
+    return CCCS.element(name, p, n, cp, cn, gain=gain)
+
+
+def amplifier(
+    name: str, p: str, q: str, *, gain: float, backward_gain: float | None = None, ref: str = "0"
+) -> Element:
+    """A bidirectional amplifier from `p` to `q`.
+
+    Args:
+        name: unique name.
+        p: input node.
+        q: output node, held at `gain * v(p)`.
+        gain: forward voltage gain.
+        backward_gain: share of the output current that is drawn from the input node; `1 / gain` as in
+            Kendall et al. (2020) when left out, `gain` makes it an ideal transformer.
+        ref: reference node of both ports.
+    """
+    back = 1.0 / gain if backward_gain is None else backward_gain
+    return AMPLIFIER.element(name, p, ref, q, ref, gain=gain, backward_gain=back)
+
+
+def switch(
+    name: str, p: str, n: str, cp: str, cn: str, *, threshold: float = 0.5, hysteresis: float = 0.0,
+    on_resistance: float = 1.0, off_resistance: float = 1e9,
+) -> Element:  # fmt: skip
+    """A switch between `p` and `n` that closes when `v(cp, cn)` rises above `threshold` [V]."""
+    card = ModelCard(
+        f"sw_{name}",
+        "SW",
+        (("vt", threshold), ("vh", hysteresis), ("ron", on_resistance), ("roff", off_resistance)),
+    )
+    return SWITCH.element(name, p, n, cp, cn, model=card)
