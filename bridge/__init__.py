@@ -1,0 +1,1 @@
+"""Tellegen: analog networks that learn in ngspice from gradients local to each device."""

@@ -217,7 +217,8 @@ def _families(network: Network) -> Sequence[tuple[Any, str, IntArray]]:
         devices[device.kind] = device
         places.setdefault((device.kind, entry.parameter), []).append(k)
     return [
-        (devices[kind], parameter, np.array(rows, dtype=np.int64)) for (kind, parameter), rows in places.items()
+        (devices[kind], parameter, np.array(rows, dtype=np.int64))
+        for (kind, parameter), rows in places.items()
     ]
 
 
@@ -227,6 +228,6 @@ def _check_settled(waveforms: Waveforms, settling: Settling) -> None:
     worst = int(np.argmax(moved))
     if moved[worst] > settling.tolerance:
         raise IncompleteError(
-            f"the network has not settled: {waveforms.names[worst]} moves by {moved[worst]:.2g} V in the last "
-            f"tenth of {settling.duration:g} s (allowed {settling.tolerance:g} V); lengthen the transient"
+            f"the network has not settled: {waveforms.names[worst]} moves by {moved[worst]:.2g} V in the "
+            f"last tenth of {settling.duration:g} s (allowed {settling.tolerance:g} V); lengthen the transient"
         )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bridge.estimators.base import Batch, Estimator, Gradient
+from bridge.estimators.base import Batch, Estimator, Gradient, chunk_size
 from bridge.estimators.finite_difference import OutputsTask
 from bridge.losses import Loss
 from bridge.ngspice.pool import Pool
@@ -67,7 +67,7 @@ class Simulator:
     def outputs(self, features: ArrayLike) -> FloatArray:
         """Outputs of the free phase, `(n_samples, n_outputs)` [V], for features `(n_samples, n_features)`."""
         drives = self.network.drive_values(np.atleast_2d(features))
-        size = Batch(drives, np.zeros((len(drives), 0))).chunk_size
+        size = chunk_size(self.plan, len(drives))
         tasks = [OutputsTask(drives[k : k + size]) for k in range(0, len(drives), size)]
         return np.concatenate([np.zeros((0, len(self.network.outputs))), *self.pool.map(tasks)])
 

@@ -58,7 +58,8 @@ class Waveforms:
             KeyError: no such signal; the message lists those there are.
         """
         try:
-            return self.values[:, self.names.index(name)]
+            column: FloatArray = self.values[:, self.names.index(name)]
+            return column
         except ValueError:
             raise KeyError(f"no signal {name!r}; there are: {', '.join(self.names)}") from None
 
@@ -68,7 +69,8 @@ class Waveforms:
     @property
     def final(self) -> FloatArray:
         """All signals at the last time point, `(n_signals,)`."""
-        return self.values[-1]
+        last: FloatArray = self.values[-1]
+        return last
 
     def at(self, times: FloatArray) -> FloatArray:
         """All signals at given times by linear interpolation, `(len(times), n_signals)`.
@@ -87,7 +89,8 @@ class Waveforms:
         frame = pd.DataFrame(
             self.values, index=pd.Index(self.time, name="time [s]"), columns=list(self.names)
         )
-        frame.attrs = {**self.attrs, "units": dict(zip(self.names, self.units, strict=True))}
+        frame.attrs = {k: v for k, v in self.attrs.items()}
+        frame.attrs["units"] = dict(zip(self.names, self.units, strict=True))
         return frame
 
     @classmethod
@@ -140,4 +143,4 @@ class Waveforms:
         shown.figure().savefig(buffer, format="svg")
         note = "" if len(self.names) <= 12 else f"<p>{len(self.names) - 12} more signals</p>"
         svg = buffer.getvalue()
-        return f"<div>{svg[svg.index('<svg'):]}{note}</div>"
+        return f"<div>{svg[svg.index('<svg') :]}{note}</div>"

@@ -1,0 +1,1 @@
+"""Networks of devices, as immutable descriptions, and the netlists made from them."""

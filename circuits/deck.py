@@ -103,4 +103,6 @@ class Deck:
         else:
             control += [f"print {name}[length({name})-1]" for name in self.saves]
         saves = [f".save {name}" for name in self.saves]
-        return "\n".join([self.title, *body, self.options.line(), *saves, *control, "quit", ".endc", ".end", ""])
+        return "\n".join(
+            [self.title, *body, self.options.line(), *saves, *control, "quit", ".endc", ".end", ""]
+        )

@@ -46,10 +46,6 @@ class Batch:
             Batch(self.drives[k : k + size], self.targets[k : k + size]) for k in range(0, len(self), size)
         ]
 
-    @property
-    def chunk_size(self) -> int:
-        """Samples a task: a quarter of the batch, at most 32; it must not depend on the workers."""
-        return max(1, min(32, -(-len(self) // 4)))
 
 
 @dataclass(frozen=True)
@@ -65,6 +61,13 @@ class Gradient:
     loss: float
     gradient: FloatArray
     outputs: FloatArray
+
+
+def chunk_size(plan: StaticPlan, samples: int) -> int:
+    """Samples a task: long enough for its transport not to count; it must not depend on the workers."""
+    if plan.settling is not None:
+        return max(1, min(8, -(-samples // 8)))
+    return max(4, min(32, -(-samples // 4)))
 
 
 class Estimator(ABC):

@@ -10,6 +10,7 @@ before it: the derivative of `w_next * cocontent_next` with respect to the ampli
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 
 from bridge.errors import UnsupportedElementError
 from circuits.network import GROUND, Network
@@ -48,12 +49,10 @@ def branch_weights(network: Network) -> dict[str, float]:
                 )
             amplifiers.append((element.name, p, q, element.value("backward_gain") / element.value("gain")))
         elif not element.device.reciprocal:
-            raise UnsupportedElementError(
-                element.name, f"a {element.device.kind} is not reciprocal", _ADVICE
-            )
+            raise UnsupportedElementError(element.name, f"a {element.device.kind} is not reciprocal", _ADVICE)
         else:
             free = [n for n in element.nodes if n not in held]
-            for a, b in zip(free, free[1:], strict=False):
+            for a, b in pairwise(free):
                 parent[find(a)] = find(b)
 
     links: dict[str, list[tuple[str, float, str]]] = {}

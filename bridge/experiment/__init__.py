@@ -1,0 +1,1 @@
+"""Experiments: the file, the training loop, the run folder."""

@@ -8,7 +8,8 @@ from a tag, and the members' errors become one problem.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -68,7 +69,6 @@ class _Place:
     path: KeyPath = ()
     schema: Mapping[str, Any] | None = None
     known: tuple[str, ...] = ()
-    is_key: bool = False
     unions: list[tuple[KeyPath, str]] = field(default_factory=list)
 
 
@@ -83,18 +83,8 @@ def explain(model: type[BaseModel], error: ValidationError, data: object) -> lis
     Returns:
         The findings, one a problem, in pydantic's order.
     """
-    found: list[Finding] = []
-    unions: dict[KeyPath, dict[str, list[tuple[ErrorDetails, _Place]]]] = {}
-    for details in error.errors(include_url=False):
-        place = _follow(model, details["loc"])
-        if place.unions:
-            path, label = place.unions[0]
-            unions.setdefault(path, {}).setdefault(label, []).append((details, place))
-        else:
-            found.append(_translate(details, place, data))
-    for path, members in unions.items():
-        found.extend(_merge(path, members, data))
-    return found
+    errors = error.errors(include_url=False)
+    return _findings([(details, _follow(model, details["loc"])) for details in errors], data, 0)
 
 
 def suggest(word: object, known: Iterable[object], offer: str = "") -> str:
@@ -134,7 +124,8 @@ def _translate(details: ErrorDetails, place: _Place, data: object) -> Finding:
         unused = [k for k in place.known if not (isinstance(parent, Mapping) and k in parent)]
         others = ", ".join(map(repr, unused))
         offer = f"other keys here are {others}" if others else "no other keys are known here"
-        return Finding(path, f"unknown key; {suggest(path[-1], unused, offer)}")
+        hint = suggest(path[-1], unused) or suggest(path[-1], place.known, offer)
+        return Finding(path, f"unknown key; {hint}")
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         return _tag(kind, place, data)
     if kind in ("literal_error", "enum"):
@@ -158,7 +149,7 @@ def _translate(details: ErrorDetails, place: _Place, data: object) -> Finding:
 
 
 def _bound(template: str, context: Mapping[str, Any]) -> str:
-    return template.format(**{k: f"{v:g}" if isinstance(v, float) else v for k, v in context.items()})
+    return template.format(**{k: f"{v:.12g}" if isinstance(v, float) else v for k, v in context.items()})
 
 
 def _tag(kind: str, place: _Place, data: object) -> Finding:
@@ -182,16 +173,30 @@ def _choices(schema: Mapping[str, Any] | None) -> list[object]:
     return list(schema.get("expected", []))
 
 
+def _findings(errors: Iterable[tuple[ErrorDetails, _Place]], data: object, depth: int) -> list[Finding]:
+    """Translate errors that lie within the same `depth` plain unions, gathering those of a further one."""
+    found: list[Finding] = []
+    unions: dict[KeyPath, dict[str, list[tuple[ErrorDetails, _Place]]]] = {}
+    for details, place in errors:
+        if len(place.unions) > depth:
+            path, label = place.unions[depth]
+            unions.setdefault(path, {}).setdefault(label, []).append((details, place))
+        else:
+            found.append(_translate(details, place, data))
+    for path, members in unions.items():
+        # A member whose errors all lie below the union had the right shape: it was meant.
+        meant = [member for member in members.values() if all(p.path != path for _, p in member)]
+        if meant:
+            found += _findings(min(meant, key=lambda member: len(member)), data, depth + 1)
+        else:
+            found.append(_merge(path, members, data))
+    return found
+
+
 def _merge(
     path: KeyPath, members: Mapping[str, Sequence[tuple[ErrorDetails, _Place]]], data: object
-) -> Iterator[Finding]:
-    """The errors of a union's members as one problem, or those of the member that was meant."""
-    # A member whose errors lie below the union had the right shape: it was meant.
-    meant = [errors for errors in members.values() if all(p.path != path for _, p in errors)]
-    if meant:
-        for details, place in min(meant, key=len):
-            yield _translate(details, place, data)
-        return
+) -> Finding:
+    """What the members of a union expected, as one problem."""
     messages = [
         _translate(d, p, data).message for errors in members.values() for d, p in errors if p.path == path
     ]
@@ -199,9 +204,8 @@ def _merge(
     phrases = [m.removeprefix("expected ").partition(value) for m in messages]
     if all(m.startswith("expected ") and value in m for m in messages):
         hints = "".join(dict.fromkeys(after for _, _, after in phrases))
-        yield Finding(path, f"expected {' or '.join(dict.fromkeys(p for p, _, _ in phrases))}{value}{hints}")
-    else:
-        yield Finding(path, "; or: ".join(dict.fromkeys(messages)))
+        return Finding(path, f"expected {' or '.join(dict.fromkeys(p for p, _, _ in phrases))}{value}{hints}")
+    return Finding(path, "; or: ".join(dict.fromkeys(messages)))
 
 
 def _at(data: object, path: KeyPath) -> object:
@@ -256,12 +260,18 @@ def _member(
     union: Mapping[str, Any], label: str, definitions: dict[str, Mapping[str, Any]]
 ) -> Mapping[str, Any] | None:
     """The member of a plain union that pydantic labels so; for a model the label is its name."""
+    names: list[tuple[str, Mapping[str, Any]]] = []
     for choice in union["choices"]:
         schema = choice[0] if isinstance(choice, tuple) else choice
         model = _unwrap(schema, definitions, stop=("model",))
-        name = model["cls"].__name__ if model["type"] == "model" else model["type"]
-        if label == name or label.startswith((f"{name}[", f"nullable[{name}")):
-            return cast(Mapping[str, Any], schema)
+        names.append((model["cls"].__name__ if model["type"] == "model" else model["type"], schema))
+    for pattern in (
+        r"{}(\[.*)?",
+        r".*\b{}\b.*",
+    ):  # as `list[int]`; within, as `function-after[check(), Model]`
+        for name, schema in names:
+            if re.fullmatch(pattern.format(re.escape(name)), label):
+                return schema
     return None
 
 

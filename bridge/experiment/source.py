@@ -72,13 +72,16 @@ class Located:
         return self.path.resolve().parent
 
     def where(self, path: KeyPath) -> tuple[str, int | None]:
-        """Name the place of a key, or of the nearest mapping around it: `(file:line, line)`."""
+        """Name the place of a key, or of what encloses it: `file:line` and line, or `-s a.b=3` and None."""
         for end in range(len(path), -1, -1):
             if path[:end] in self.origins:
                 return f"-s {self.origins[path[:end]]}", None
             if path[:end] in self.positions:
                 line = self.positions[path[:end]].line
                 return f"{self.path}:{line}", line
+            made = next((o for p, o in self.origins.items() if p[:end] == path[:end]), None)
+            if made is not None:  # a mapping that an override made on its way
+                return f"-s {made}", None
         return f"{self.path}:1", 1
 
 
@@ -177,7 +180,7 @@ def validate(model: type[Model], located: Located) -> Model:
         name = ".".join(map(str, finding.path))
         text = ": ".join(filter(None, [where, name, finding.message]))
         lines.append((Problem(finding.path, line, finding.message), text))
-    lines.sort(key=lambda entry: entry[0].line or 0)
+    lines.sort(key=lambda entry: (entry[0].line or 0, entry[0].message == "missing key"))
     raise InvalidSpecError("\n".join(text for _, text in lines), [problem for problem, _ in lines])
 
 

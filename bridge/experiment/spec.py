@@ -52,10 +52,16 @@ class LayeredSpec(Section):
     topology: Literal["layered"]
     hidden: Annotated[list[Annotated[int, Field(ge=1)]], Field(description="nodes of each hidden layer")] = []
     doubled_inputs: Annotated[bool, Field(description="each feature drives +x and -x")] = True
-    bias: Annotated[Volts, Field(description="a pair of sources at +-bias feeds every layer; 0 for none")] = 1.0
-    differential_outputs: Annotated[bool, Field(description="an output is the difference of two nodes")] = False
+    bias: Annotated[Volts, Field(description="a pair of sources at +-bias feeds every layer; 0 for none")] = (
+        1.0
+    )
+    differential_outputs: Annotated[bool, Field(description="an output is the difference of two nodes")] = (
+        False
+    )
     input_gain: Annotated[Number, Field(gt=0, description="source volts per volt of scaled feature")] = 1.0
-    gain: Annotated[Number, Field(gt=0, description="forward voltage gain of the amplifiers; 1 for none")] = 1.0
+    gain: Annotated[Number, Field(gt=0, description="forward voltage gain of the amplifiers; 1 for none")] = (
+        1.0
+    )
     diode: DiodeSpec = DiodeSpec()
     conductance: ConductanceSpec = ConductanceSpec()
 
@@ -102,9 +108,16 @@ class DataSpec(Section):
     label: Annotated[str | None, Field(description="column of the class in a CSV file")] = None
     test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.2
     scaling: Literal["none", "standard", "min_max"] = "standard"
-    amplitude: Annotated[Volts, Field(gt=0, description="scaled features: standard deviation or range")] = 1.0
-    clip: Annotated[Volts | None, Field(description="limit of the scaled features")] = None
-    target: Annotated[Volts, Field(gt=0, description="target voltage of the right output")] = 1.0
+    amplitude: Annotated[
+        Volts, Field(gt=0, description="standard deviation, or half the range, of the scaled features")
+    ] = 1.0
+    offset: Annotated[Volts, Field(description="centre of the scaled features")] = 0.0
+    shared: Annotated[bool, Field(description="one scale for all features (pixels of an image)")] = False
+    clip: Annotated[Volts | None, Field(gt=0, description="largest distance from the offset")] = None
+    target: Annotated[Volts, Field(gt=0, description="target of the right output")] = 1.0
+    encoding: Annotated[
+        Literal["auto", "one_hot", "signed"], Field(description="auto: signed for two classes, else one_hot")
+    ] = "auto"
 
     @model_validator(mode="after")
     def _file(self) -> DataSpec:
@@ -168,6 +181,9 @@ class TransientSpec(Section):
     duration: Annotated[Seconds, Field(gt=0)]
     step: Annotated[Seconds, Field(gt=0, description="largest time step")]
     node_capacitance: Annotated[Farads, Field(gt=0, description="parasitic capacitance of every free node")]
+    tolerance: Annotated[
+        Volts, Field(gt=0, description="a node that moves by more in the last tenth has not settled")
+    ] = 1e-5
 
     @model_validator(mode="after")
     def _steps(self) -> TransientSpec:
@@ -208,7 +224,9 @@ class EarlyStopSpec(Section):
 
     metric: Literal["train_loss", "train_accuracy", "test_loss", "test_accuracy"] = "test_loss"
     target: Annotated[float | None, Field(description="stop when the metric has reached this value")] = None
-    patience: Annotated[int | None, Field(ge=1, description="stop after that many epochs without gain")] = None
+    patience: Annotated[int | None, Field(ge=1, description="stop after that many epochs without gain")] = (
+        None
+    )
 
 
 class TrainingSpec(Section):
@@ -218,7 +236,9 @@ class TrainingSpec(Section):
     batch_size: Annotated[int, Field(ge=1)] = 16
     optimizer: OptimizerSpec
     schedule: ScheduleSpec = ScheduleSpec()
-    evaluate_every: Annotated[int, Field(ge=1, description="epochs between evaluations on the test split")] = 1
+    evaluate_every: Annotated[
+        int, Field(ge=1, description="epochs between evaluations on the test split")
+    ] = 1
     early_stop: EarlyStopSpec | None = None
 
 
@@ -226,7 +246,9 @@ class EngineSpec(Section):
     """The simulator: workers, limits and tolerances."""
 
     workers: Annotated[int, Field(ge=1, description="simulator processes; results do not depend on it")] = 1
-    time_limit: Annotated[Seconds, Field(gt=0, description="of one job before its worker is replaced")] = 120.0
+    time_limit: Annotated[Seconds, Field(gt=0, description="of one job before its worker is replaced")] = (
+        120.0
+    )
     memory_limit: Annotated[
         int, Field(ge=64, description="growth of a worker [MiB] after which it is replaced")
     ] = 256

@@ -33,7 +33,7 @@ _ADVICE = {
     "could not find expected ':'": "a key without ':', or wrong indentation",
     "expected <block end>": "wrong indentation: this line fits neither the one above nor its parent",
     "found undefined alias": "this alias (*name) has no anchor (&name) above it",
-    "expected a single document": "only one document is allowed; remove this '---'",
+    "found another document": "only one document is allowed; remove this '---'",
 }
 
 
@@ -108,7 +108,7 @@ def read_yaml(raw: bytes) -> tuple[Any, dict[KeyPath, Position]]:
         root = composer.get_single_node()
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
-        raise YamlProblem(f"the character {error.character!r} is not allowed", line) from error
+        raise YamlProblem(f"the character {text[error.position]!r} is not allowed", line) from error
     except yaml.MarkedYAMLError as error:
         problem = " ".join((error.problem or error.context or "not YAML").split())
         advice = next((a for part, a in _ADVICE.items() if part in problem), problem)

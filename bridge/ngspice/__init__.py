@@ -1,0 +1,1 @@
+"""The bridge to ngspice: the engine, sessions, drives, a pool of workers."""

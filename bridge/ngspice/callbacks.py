@@ -7,6 +7,7 @@ The structures read here are those of ngspice's shared-library interface (`share
 "ngspice as shared library"): `vecvaluesall`, `vecvalues`, `vecinfoall`, `vecinfo`.
 """
 
+# mypy: disable-error-code="untyped-decorator,no-any-return"
 from __future__ import annotations
 
 from collections.abc import Callable

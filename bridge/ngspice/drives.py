@@ -52,9 +52,7 @@ def constant(values: ArrayLike, first: int = 0) -> Signals:
 def sampled(times: ArrayLike, values: ArrayLike, first: int = 0, order: int = 1) -> Signals:
     """Sampled signals of consecutive sources: `values` is `(n_points, n_sources)`."""
     data = np.asarray(values, dtype=float)
-    return Signals(
-        tuple(range(first, first + data.shape[1])), data, np.asarray(times, dtype=float), order
-    )
+    return Signals(tuple(range(first, first + data.shape[1])), data, np.asarray(times, dtype=float), order)
 
 
 class SourceTable:

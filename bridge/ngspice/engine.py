@@ -22,7 +22,13 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its source has invalid escapes, which newer Pythons report
     from PySpice.Spice.NgSpice.Shared import NgSpiceShared, ffi
 
-_SETTINGS = ("set num_threads=1", "set no_mem_check", "set nomoremode", "unset interactive", "set ngbehavior=")
+_SETTINGS = (
+    "set num_threads=1",
+    "set no_mem_check",
+    "set nomoremode",
+    "unset interactive",
+    "set ngbehavior=",
+)
 _HISTORY = 10_000
 
 
@@ -33,6 +39,8 @@ class Engine(NgSpiceShared):  # type: ignore[misc]
         control: the memory that the callbacks share with Python.
         seconds: wall time spent inside ngspice [s].
         dead: whether ngspice asked for its own exit; it can then not be used again.
+        circuits: titles of the circuits that ngspice holds, newest first, as it numbers them.
+        current: title of the circuit that runs and alterations go to, where it is known.
         library: the library that was loaded.
     """
 
@@ -62,6 +70,8 @@ class Engine(NgSpiceShared):  # type: ignore[misc]
         self.control = ControlBlock()
         self.seconds = 0.0
         self.dead = False
+        self.circuits: list[str] = []
+        self.current: str | None = None
         self._messages: list[str] = []
         self._commands = 0
         super().__init__()
@@ -125,15 +135,16 @@ class Engine(NgSpiceShared):  # type: ignore[misc]
         self.seconds += time.perf_counter() - start
         return self._messages
 
-    def load(self, lines: Sequence[str]) -> list[str]:
-        """Load a circuit; it becomes the current one.
+    def load(self, lines: Sequence[str]) -> tuple[bool, list[str]]:
+        """Load a circuit; if that succeeds, it becomes the current one.
 
         Args:
-            lines: the netlist from its title to `.end`.
+            lines: the netlist from its title to `.end`; the title must be new in this process.
 
         Returns:
-            What ngspice printed; the caller decides whether the load succeeded.
+            Whether it was loaded without a complaint, and what ngspice printed.
         """
+        title = lines[0]
         self._messages = []
         keep = [ffi.new("char[]", line.encode()) for line in lines]
         array = ffi.new("char *[]", [*keep, ffi.NULL])
@@ -142,7 +153,28 @@ class Engine(NgSpiceShared):  # type: ignore[misc]
         self.seconds += time.perf_counter() - start
         if status:
             self._messages.append(f"Error: ngspice refused the circuit (status {status})")
-        return self._messages
+        printed = self._messages
+        reported = any(line.strip().lower() == f"circuit: {title.lower()}" for line in printed)
+        if reported and not msg.errors(printed):
+            self.circuits.insert(0, title)
+            self.current = title
+            return True, printed
+        # Some circuits that ngspice complains about are kept all the same, and which one is current after
+        # that differs: find out whether it is in the list, and select again before the next run.
+        self.current = None
+        if not self.dead and title in (line.strip() for line in self.command("setcirc 1")):
+            self.circuits.insert(0, title)
+        return False, printed
+
+    def select(self, title: str) -> bool:
+        """Make a loaded circuit the current one; whether ngspice confirmed it."""
+        if title != self.current:
+            self.current = None
+            printed = self.command(f"setcirc {self.circuits.index(title) + 1}")
+            if title not in (line.strip() for line in printed):
+                return False
+            self.current = title
+        return True
 
     def vector(self, name: str) -> Any:
         """A copy of one vector of the current plot, `(n_points,)`, or `None` where there is none."""

@@ -52,7 +52,7 @@ def explicit(environment: Mapping[str, str]) -> tuple[Candidate | None, Candidat
 def folders(environment: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
     """Folders to look into, in order of preference, with what to call them."""
     for base, source in ((PROJECT, "project folder"), (Path.cwd(), "current folder")):
-        for pattern in ("usr/lib/*", "usr/lib", "usr/local/lib", "lib"):
+        for pattern in ("usr/lib/*-linux-*", "usr/lib", "lib"):
             for folder in sorted((base / ".ngspice" / "root").glob(pattern)):
                 yield folder, source
     yield Path(sys.prefix) / "lib", "virtual environment"

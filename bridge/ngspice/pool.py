@@ -164,8 +164,8 @@ class Pool:
             if failure is None:
                 for k in range(len(self._workers)):
                     if waiting and self._workers[k].job is None:
-                        job = waiting.popleft()
-                        self._begin(k, job, tasks[job])
+                        first = waiting.popleft()
+                        self._begin(k, first, tasks[first])
             busy = [w for w in self._workers if w.job is not None]
             if not busy:
                 break
@@ -204,7 +204,6 @@ class Pool:
             try:
                 if worker.version != self._version and self._state is not None:
                     worker.send_raw(self._state, self._time_limit)
-                    worker.answer()
                 worker.version = self._version
                 worker.send_raw(message, self._time_limit)
                 worker.job = job

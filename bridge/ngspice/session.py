@@ -59,6 +59,7 @@ class Counts:
 class _Loaded:
     """One circuit in ngspice's memory."""
 
+    title: str
     deck: Deck
     table: SourceTable
     columns: dict[int, tuple[NDArray[np.int64], int]] = field(default_factory=dict)
@@ -87,9 +88,7 @@ class Circuit:
             SimulationError: ngspice knows no such element or parameter.
         """
         known = self._altered
-        changes = [
-            (t, v) for t, v in zip(targets, map(float, values), strict=True) if known.get(t) != v
-        ]
+        changes = [(t, v) for t, v in zip(targets, map(float, values), strict=True) if known.get(t) != v]
         if not changes:
             return
         for loaded in self._variants.values():
@@ -126,7 +125,7 @@ class Circuit:
         failure: SimulationError | None = None
         for rung in ladder.OPERATING_POINT:
             try:
-                values = self.session.run(self._variant(rung), signals, "op")[1][0]
+                values = np.asarray(self.session.run(self._variant(rung), signals, "op")[1][0])
             except SimulationError as error:
                 failure = self._failed(failure, error)
                 continue
@@ -209,8 +208,6 @@ class Session:
         self.engine = engine or Engine.get()
         self.counts = Counts()
         self._dump_folder = dump_folder
-        self._order: list[_Loaded] = []  # newest first, as ngspice numbers them
-        self._current: _Loaded | None = None
 
     def load(self, deck: Deck) -> Circuit:
         """Load a deck.
@@ -224,26 +221,20 @@ class Session:
         """Load one variant of a deck; it becomes the current circuit."""
         self._alive()
         title = f"tellegen {os.getpid()} {next(_serial)}"
-        printed = self.engine.load([title, *deck.text()[1:]])
-        bad = msg.errors(printed)
-        if bad or not any(line.strip().lower() == f"circuit: {title}" for line in printed):
+        loaded, printed = self.engine.load([title, *deck.text()[1:]])
+        if not loaded:
+            bad = msg.errors(printed)
             raise LoadError(
                 f"ngspice refused the netlist: {bad[0] if bad else 'it did not report the circuit'}",
                 self._evidence(deck, printed),
             )
-        loaded = _Loaded(deck, SourceTable(deck.sources))
-        self._order.insert(0, loaded)
-        self._current = loaded
-        return loaded
+        return _Loaded(title, deck, SourceTable(deck.sources))
 
     def select(self, loaded: _Loaded) -> None:
         """Make a loaded circuit the current one."""
         self._alive()
-        if loaded is not self._current:
-            printed = self.engine.command(f"setcirc {self._order.index(loaded) + 1}")
-            if bad := msg.errors(printed):
-                raise SimulationError(f"the circuit could not be selected: {bad[0]}")
-            self._current = loaded
+        if not self.engine.select(loaded.title):
+            raise SimulationError(f"the circuit could not be selected: {loaded.title}")
 
     def run(
         self,
@@ -367,7 +358,7 @@ class Session:
 
 
 def _canonical(name: str) -> str:
-    """ngspice's name of a vector as the deck writes it: `a` is `v(a)`, `vin#branch` is `i(vin)`."""
+    """Ngspice's name of a vector as the deck writes it: `a` is `v(a)`, `vin#branch` is `i(vin)`."""
     text = name.lower()
     if text.endswith("#branch"):
         return f"i({text.removesuffix('#branch')})"

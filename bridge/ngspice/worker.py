@@ -37,11 +37,13 @@ Factory = Callable[[], Handler]
 def serve(connection: Connection) -> None:
     """Answer messages until the pipe closes.
 
-    Messages: `("start", factory)`, `("update", state)`, `("run", task)`; every one is answered by
-    `("ok", result, usage, resident_bytes)` or `("error", exception, usage, resident_bytes)`.
+    Messages: `("start", factory)`, `("update", state)`, `("run", task)`. The first and the last are answered
+    by `("ok", result, usage, resident_bytes)` or `("error", exception, usage, resident_bytes)`; what goes
+    wrong in an update is the answer to the next task.
     """
     process = psutil.Process()
     handler: Handler | None = None
+    refused: Exception | None = None
     while True:
         try:
             kind, payload = pickle.loads(connection.recv_bytes())
@@ -55,12 +57,19 @@ def serve(connection: Connection) -> None:
             elif handler is None:
                 raise SimulationError("the worker was not started")
             elif kind == "update":
+                refused = None
                 handler.update(payload)
+            elif refused is not None:
+                raise refused
             else:
                 result = handler.run(payload)
         except Exception as error:
+            if kind == "update":
+                refused = error
             status = "error"
             result = _portable(error)
+        if kind == "update":
+            continue
         usage = handler.usage() if handler is not None else {}
         answer = pickle.dumps((status, result, usage, process.memory_info().rss), protocol=5)
         try:

@@ -37,6 +37,11 @@ class Link:
     group: str
     trainable: bool
 
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """The two nodes between which a drawing shows it."""
+        return self.nodes[:3:2] if self.kind == "amplifier" else self.nodes[:2]
+
 
 @dataclass(frozen=True)
 class Wiring:
@@ -54,7 +59,7 @@ class Wiring:
             name=str(content["name"]),
             nodes=tuple(Node(str(n["name"]), n["x"], n["y"], str(n["role"])) for n in content["nodes"]),
             elements=tuple(
-                Link(e["name"], e["kind"], tuple(map(str, e["nodes"])), e["group"] or "", bool(e["trainable"]))
+                Link(e["name"], e["kind"], tuple(map(str, e["nodes"])), e["group"] or "", e["trainable"])
                 for e in content["elements"]
             ),
             outputs=tuple((str(plus), str(minus)) for plus, minus in content["outputs"]),
@@ -125,7 +130,6 @@ def load(folder: Path) -> RunData:
     if not (folder / "spec.yaml").is_file():
         raise TellegenError(f"{folder}: no spec.yaml here; give the folder of a run")
     spec_text = (folder / "spec.yaml").read_text(encoding="utf-8")
-    network = _read(folder / "network.json", _json)
     log = _read(folder / "log.txt", lambda path: path.read_text(encoding="utf-8", errors="replace"))
     return RunData(
         folder=folder,
@@ -135,7 +139,7 @@ def load(folder: Path) -> RunData:
         results=_read(folder / "results.json", _json),
         metrics=_read(folder / "metrics.parquet", _frame),
         parameters=_read(folder / "parameters.parquet", _frame),
-        wiring=None if network is None else _read(folder / "network.json", lambda _: Wiring.from_json(network)),
+        wiring=_read(folder / "network.json", lambda path: Wiring.from_json(_json(path))),
         sample=_read(folder / "sample.json", _json),
         voltages=_read(folder / "sample.parquet", _frame),
         waveforms=_read(folder / "waveforms.parquet", _frame),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,14 +18,19 @@ from bridge.report import symbols
 from bridge.report.data import Link, Wiring
 from bridge.report.figures import column
 from bridge.report.layout import SOURCES, crowd, hooks, places
-from bridge.report.style import BLUE, INK, MUTED, PAPER, WIDTH, render
+from bridge.report.style import BLUE, MUTED, PAPER, WIDTH, render
 from bridge.report.text import number, scaled
 
 MOST_BRANCHES = 400
 _GAP = 0.35
 _SIDE_MARGIN = 0.62
 _KEY = 0.42
-_ROLES = (("output", "output", 0.6), ("hidden", "node", 0.58), ("bias", "bias", 0.54), ("input", "input", 0.6))
+_ROLES = (
+    ("output", "output", 0.6),
+    ("hidden", "node", 0.58),
+    ("bias", "bias", 0.54),
+    ("input", "input", 0.6),
+)
 
 
 @dataclass(frozen=True)
@@ -32,11 +38,13 @@ class Values:
     """Values of the elements that learn, by name, in one unit.
 
     Attributes:
+        name: what the values are, for labels.
         unit: the unit.
         initial: before training.
         final: after training.
     """
 
+    name: str
     unit: str
     initial: dict[str, float]
     final: dict[str, float]
@@ -47,7 +55,9 @@ class Values:
         unit = str(parameters["unit"].value_counts().index[0])
         rows = parameters[parameters["unit"] == unit].drop_duplicates("element")
         names = [str(name) for name in rows["element"]]
+        kinds = list(dict.fromkeys(str(name) for name in rows["parameter"]))
         return cls(
+            kinds[0].replace("_", " ") if len(kinds) == 1 else "value",
             unit,
             dict(zip(names, column(rows, "initial").tolist(), strict=True)),
             dict(zip(names, column(rows, "final").tolist(), strict=True)),
@@ -72,7 +82,7 @@ def branches(wiring: Wiring, where: dict[str, tuple[float, float]]) -> list[Link
     """Elements between two nodes that have a place, sources left out."""
     return [
         link for link in wiring.elements
-        if link.kind not in SOURCES and len({*link.nodes[:2]} & where.keys()) == 2
+        if link.kind not in SOURCES and len({*link.ends} & where.keys()) == 2
     ]  # fmt: skip
 
 
@@ -95,7 +105,7 @@ def sketch(wiring: Wiring, parameters: pd.DataFrame) -> Markup:
     where = places(wiring)
     values = Values.of(parameters)
     rows, _ = crowd(where)
-    height = float(np.clip(0.46 * rows, 1.7, 6.2)) if rows > 2 else 3.4
+    height = float(np.clip(0.52 * rows, 1.7, 5.4)) if rows > 2 else 3.4
     panel = (WIDTH - _GAP) / 2
     spacing = crowd({name: (x, y * height) for name, (x, y) in where.items()})[1] if rows > 2 else 0.4
 
@@ -125,7 +135,7 @@ def sketch(wiring: Wiring, parameters: pd.DataFrame) -> Markup:
 
 def _stroke(level: float) -> tuple[float, tuple[float, float, float, float]]:
     """Line width [pt] and colour of a level between 0 and 1."""
-    return 0.35 + 2.35 * level**1.3, to_rgba(BLUE, 0.16 + 0.84 * level)
+    return 0.45 + 2.25 * level**1.3, to_rgba(BLUE, 0.25 + 0.75 * level)
 
 
 def _weights(
@@ -138,27 +148,30 @@ def _weights(
     known = [link for link in branches(wiring, at) if np.isfinite(state.get(link.name, np.nan))]
     known.sort(key=lambda link: state[link.name])
     strokes = [_stroke(values.level(state[link.name])) for link in known]
-    lines = [[at[node] for node in link.nodes[:2]] for link in known]
+    lines = [[at[node] for node in link.ends] for link in known]
     axes.add_collection(
         LineCollection(lines, linewidths=[w for w, _ in strokes], colors=[c for _, c in strokes], zorder=2)
     )
     fixed = [link for link in branches(wiring, at) if link.name not in state and link.kind == "resistor"]
     axes.add_collection(
         LineCollection(
-            [[at[node] for node in link.nodes[:2]] for link in fixed],
-            linewidths=0.6, colors=MUTED, linestyles=[(0, (3, 2))], zorder=2,
-        )  # fmt: skip
+            [[at[node] for node in link.ends] for link in fixed],
+            linewidths=0.6,
+            colors=MUTED,
+            linestyles=[(0, (3, 2))],
+            zorder=2,
+        )
     )
 
 
 def _parts(axes: Axes, wiring: Wiring, at: dict[str, tuple[float, float]], size: float) -> None:
     for link in wiring.elements:
-        ends = [at.get(node) for node in link.nodes[:2]]
+        ends = [at.get(node) for node in link.ends]
         if link.kind == "amplifier" and ends[0]:
             x, y = ends[0]
             symbols.amplifier(axes, (x, y), ends[1] or (x + 3 * size, y), size)
-        elif link.kind not in SOURCES | {"resistor"} and ends[0] and len(ends) == 2 and ends[1]:
-            symbols.branch(axes, link.kind, ends[0], ends[1], size)
+        elif link.kind not in SOURCES | {"resistor"} and ends[0] and ends[-1]:
+            symbols.branch(axes, link.kind, ends[0], ends[-1], size)
     for name, links in hooks(wiring, at).items():
         down = sum(link.nodes[0] == name for link in links)
         symbols.clamp(axes, at[name], down, len(links) - down, size)
@@ -177,16 +190,16 @@ def _names(axes: Axes, wiring: Wiring, at: dict[str, tuple[float, float]], spaci
             continue
         x, y = at[node.name]
         if abs(x - left) < 0.05 and node.role in ("input", "bias"):
-            place = {"x": x - 0.11, "y": y, "ha": "right", "va": "center"}
+            dx, dy, ha, va = -0.11, 0.0, "right", "center"
         elif abs(x - right) < 0.05 and node.role == "output":
-            place = {"x": x + 0.12, "y": y, "ha": "left", "va": "center"}
+            dx, dy, ha, va = 0.12, 0.0, "left", "center"
         elif spacing > 0.3 or node.role in ("input", "bias", "output"):
-            place = {"x": x, "y": y + 0.09, "ha": "center", "va": "bottom"}
+            dx, dy, ha, va = 0.0, 0.09, "center", "bottom"
         else:
             continue
         text = node.name if len(node.name) <= 10 else node.name[:9] + "…"
-        box = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.6, "alpha": 0.75}
-        axes.text(**place, s=text, fontsize=size, color=INK, zorder=7, bbox=box)
+        box: dict[str, Any] = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.6, "alpha": 0.75}
+        axes.text(x + dx, y + dy, text, ha=ha, va=va, fontsize=size, zorder=7, bbox=box)
 
 
 def _key(axes: Axes, wiring: Wiring, values: Values) -> None:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bridge.report.style import (
     BLUE,
@@ -64,9 +64,7 @@ def curves(metrics: pd.DataFrame, loss_label: str, gradient_label: str = "gradie
     return render("curves", "Loss, accuracy, gradient norm and learning rate per epoch", 2.3 * rows, draw)
 
 
-def _curve_panel(
-    axes: Axes, metrics: pd.DataFrame, title: str, series: list[tuple[str, str, str]]
-) -> None:
+def _curve_panel(axes: Axes, metrics: pd.DataFrame, title: str, series: list[tuple[str, str, str]]) -> None:
     epoch = column(metrics, "epoch")
     factor = 100.0 if title.startswith("accuracy") else 1.0
     values = [column(metrics, name) * factor for name, _, _ in series]
@@ -123,17 +121,22 @@ def parameters_before_after(parameters: pd.DataFrame) -> Markup:
             bounds = [b for b in (np.nanmin(lower), np.nanmax(upper)) if np.isfinite(b)]
             limits = log_limits(np.concatenate([initial, final, bounds]), 0.04)
             left, right = figure.add_subplot(grid[row, 0]), figure.add_subplot(grid[row, 1])
-            left.set_title(f"{group}: {len(part)}")
+            left.set_title(f"{group}: {len(part):,} parameters")
             _histogram(left, initial, final, limits)
             _scatter(right, initial, final, limits)
             for bound in bounds:
-                style = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (4, 3)), "zorder": 1.5}
+                style: dict[str, Any] = {
+                    "color": MUTED,
+                    "linewidth": 0.8,
+                    "linestyle": (0, (4, 3)),
+                    "zorder": 1.5,
+                }
                 left.axvline(bound, **style)
                 right.axhline(bound, **style)
             left.set(xlabel=label, ylabel="number")
             right.set(xlabel=f"initial [{prefixed}]", ylabel=f"final [{prefixed}]")
             if row == 0:
-                left.legend(loc="upper left")
+                left.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
     alt = "Distribution of the trainable parameters before and after training"
     return render("weights", alt, 2.1 * len(groups), draw)
@@ -145,14 +148,15 @@ def _quantity_name(part: pd.DataFrame) -> str:
 
 
 def _histogram(axes: Axes, initial: Any, final: Any, limits: tuple[float, float] | None) -> None:
+    number = int(np.clip(6 * len(initial) ** (1 / 3), 12, 60))
     if limits:
-        bins = np.geomspace(*limits, 49)
+        bins = np.geomspace(*limits, number + 1).tolist()
         log_axis(axes.xaxis, *limits)
     else:
-        bins = np.histogram_bin_edges(np.concatenate([initial, final]), 40)
+        bins = np.histogram_bin_edges(np.concatenate([initial, final]), number).tolist()
     axes.hist(initial, bins=bins, histtype="stepfilled", color=MUTED, alpha=0.35, label="before")
     axes.hist(final, bins=bins, histtype="step", color=BLUE, linewidth=1.2, label="after")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
 def _scatter(axes: Axes, initial: Any, final: Any, limits: tuple[float, float] | None) -> None:
@@ -196,13 +200,16 @@ def confusion(content: Mapping[str, Any]) -> Markup:
                     )  # fmt: skip
         axes.spines[:].set_visible(False)
         bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=18, label="share of the true class")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
 
     return render("confusion", "Confusion matrix on the test split", size, draw, width=size + 0.8)
 
 
 def timings(metrics: pd.DataFrame) -> Markup:
-    """Wall time of each epoch [s], the part inside ngspice and the rest."""
+    """Wall time of each epoch [s], the part inside ngspice and the rest.
+
+    Where ngspice's times of parallel workers add up to more than the wall time, they are a line instead.
+    """
     epoch, total, inside = (column(metrics, c) for c in ("epoch", "seconds", "ngspice_seconds"))
     there = np.isfinite(total)
     epoch, total, inside = epoch[there], total[there], np.nan_to_num(inside[there])
@@ -211,10 +218,14 @@ def timings(metrics: pd.DataFrame) -> Markup:
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         width = 0.8 if len(epoch) <= 80 else 1.0
-        axes.bar(epoch, inside * factor, width, color=BLUE, label="inside ngspice", linewidth=0)
-        rest = np.maximum(total - inside, 0.0) * factor
-        axes.bar(epoch, rest, width, inside * factor, color=GREEN, alpha=0.55, label="rest", linewidth=0)
-        axes.set(xlabel="epoch", ylabel=f"wall time [{unit}]")
+        if (inside > total * (1 + 1e-6)).any():
+            axes.bar(epoch, total * factor, width, color=GREEN, alpha=0.55, label="wall time", linewidth=0)
+            axes.plot(epoch, inside * factor, color=BLUE, label="inside ngspice, all workers together")
+        else:
+            axes.bar(epoch, inside * factor, width, color=BLUE, label="inside ngspice", linewidth=0)
+            rest = (total - inside) * factor
+            axes.bar(epoch, rest, width, inside * factor, color=GREEN, alpha=0.55, label="rest", linewidth=0)
+        axes.set(xlabel="epoch", ylabel=f"time [{unit}]", ylim=(0, None))
         axes.margins(x=0.01)
         whole_numbers(axes)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)

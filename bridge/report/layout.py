@@ -20,7 +20,9 @@ def places(wiring: Wiring) -> dict[str, tuple[float, float]]:
     clamp) have none either: what hangs there is drawn at the node it hangs on.
     """
     inner = _inner(wiring)
-    nodes = [node for node in wiring.nodes if node.name != "0" and (node.x is not None or node.name not in inner)]
+    nodes = [
+        node for node in wiring.nodes if node.name != "0" and (node.x is not None or node.name not in inner)
+    ]
     if all(node.x is not None and node.y is not None for node in nodes):
         raw = {node.name: (float(node.x or 0.0), float(node.y or 0.0)) for node in nodes}
     else:
@@ -31,7 +33,7 @@ def places(wiring: Wiring) -> dict[str, tuple[float, float]]:
 def _inner(wiring: Wiring) -> set[str]:
     """Internal nodes that no weight touches."""
     passive = SOURCES | {"diode", "capacitor"}
-    busy = {n for e in wiring.elements if e.trainable or e.kind not in passive for n in e.nodes[:2]}
+    busy = {n for e in wiring.elements if e.trainable or e.kind not in passive for n in e.ends}
     return {node.name for node in wiring.nodes if node.role == "internal" and node.name not in busy}
 
 
@@ -39,7 +41,7 @@ def _spread(wiring: Wiring, names: list[str]) -> dict[str, tuple[float, float]]:
     """Lay the graph out, then turn it so that inputs are left and outputs right."""
     graph = nx.Graph()
     graph.add_nodes_from(names)
-    graph.add_edges_from(pair for pair in (link.nodes[:2] for link in wiring.elements) if {*pair} <= {*names})
+    graph.add_edges_from(pair for pair in (link.ends for link in wiring.elements) if {*pair} <= {*names})
     if len(names) <= 120:
         laid = nx.kamada_kawai_layout(graph, pos=nx.circular_layout(graph))
     else:
@@ -83,7 +85,7 @@ def hooks(wiring: Wiring, where: dict[str, tuple[float, float]]) -> dict[str, li
     found: dict[str, list[Link]] = defaultdict(list)
     for link in wiring.elements:
         if link.kind == "diode":
-            placed = [node for node in link.nodes[:2] if node in where]
+            placed = [node for node in link.ends if node in where]
             if len(placed) == 1:
                 found[placed[0]].append(link)
     return dict(found)

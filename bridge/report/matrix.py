@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from bridge.report.data import Link, Wiring
@@ -55,7 +55,7 @@ def blocks(wiring: Wiring, values: Values) -> list[Block]:
     groups: dict[str, list[tuple[str, str, Link]]] = {}
     for link in wiring.elements:
         if link.name in values.final:
-            first, last = link.nodes[:2]
+            first, last = link.ends
             left, right = x.get(first), x.get(last)
             if left is not None and right is not None and left > right:
                 first, last = last, first
@@ -67,12 +67,13 @@ def blocks(wiring: Wiring, values: Values) -> list[Block]:
         if symmetric:
             columns = rows = columns | rows
         across, down = sorted(columns, key=order.__getitem__), sorted(rows, key=order.__getitem__)
+        row, col = ({name: k for k, name in enumerate(names)} for names in (down, across))
         state = []
         for source in (values.initial, values.final):
             matrix = np.full((len(down), len(across)), np.nan)
             for first, last, link in links:
                 for a, b in ((first, last), (last, first)) if symmetric else ((first, last),):
-                    cell = down.index(b), across.index(a)
+                    cell = row[b], col[a]
                     matrix[cell] = np.nan_to_num(matrix[cell]) + source[link.name]
             state.append(matrix)
         found.append(Block(group or "parameters", tuple(down), tuple(across), *state))
@@ -107,10 +108,12 @@ def heat_maps(wiring: Wiring, parameters: pd.DataFrame) -> Markup:
             axes.set_title(title)
         for axes in grid[-1]:
             axes.set_xlabel("from node")
-        _bar(figure, grid[:, :2], ScalarMappable(scale, "viridis"), f"value [{unit}]" if unit else "value")
-        label = "after / before"
-        bar = _bar(figure, grid[:, 2:], ScalarMappable(change, "RdBu_r"), label)
-        bar.xaxis.set_major_locator(MaxNLocator(5))
+        label = f"{values.name} [{unit}]" if unit else values.name
+        bar = _bar(figure, grid[:, :2], ScalarMappable(scale, "viridis"), label)
+        bar.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 3)))
+        bar.xaxis.set_minor_formatter(NullFormatter())
+        bar = _bar(figure, grid[:, 2:], ScalarMappable(change, "RdBu_r"), "after / before")
+        bar.xaxis.set_major_locator(MaxNLocator(3))
         bar.xaxis.set_major_formatter(FuncFormatter(lambda value, _: "×" + number(10**value, 2)))
 
     alt = "Matrices of the parameters of each group before and after training"
@@ -142,5 +145,5 @@ def _bar(figure: Figure, grid: Any, colours: ScalarMappable, label: str) -> Axes
     bar = figure.colorbar(
         colours, ax=list(np.ravel(grid)), location="bottom", aspect=40, fraction=0.05, shrink=0.7, label=label
     )
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return bar.ax

@@ -19,8 +19,8 @@ from bridge.report.figures import column
 from bridge.report.style import BLUE, GRID, INK, MUTED, ORANGE, SERIES, render
 from bridge.report.text import scaled
 
-_ROWS = 36
-_TRACES = 5
+MOST_ROWS = 36
+TRACES = 5
 _ORDER = {"input": 0, "bias": 1, "internal": 2, "hidden": 3, "output": 4}
 FREE, PLUS, MINUS = "free", "nudged_plus", "nudged_minus"
 
@@ -37,19 +37,22 @@ def chosen_nodes(voltages: pd.DataFrame, wiring: Wiring | None) -> pd.DataFrame:
     """
     roles = wiring.roles if wiring else {}
     frame = voltages.assign(role=[roles.get(str(node), "hidden") for node in voltages["node"]])
-    if len(frame) > _ROWS:
-        frame = frame[~frame["role"].isin(["input", "bias"])]
-    if len(frame) > _ROWS:
+    if len(frame) > MOST_ROWS:
+        frame = frame[~frame["role"].isin(["input", "bias", "internal"])]
+    if len(frame) > MOST_ROWS:
         moved = np.abs(column(frame, PLUS) - column(frame, MINUS))
         rank = np.lexsort((-moved, frame["role"] != "output"))
-        frame = frame.iloc[np.sort(rank[:_ROWS])]
+        frame = frame.iloc[np.sort(rank[:MOST_ROWS])]
     order = np.argsort([_ORDER.get(role, 3) for role in frame["role"]], kind="stable")
     return frame.iloc[order].reset_index(drop=True)
 
 
-def operating_points(voltages: pd.DataFrame, wiring: Wiring | None) -> Markup:
-    """Node voltages in the free phase, and beside them the displacement of both nudged phases."""
-    frame = chosen_nodes(voltages, wiring)
+def operating_points(frame: pd.DataFrame) -> Markup:
+    """Node voltages in the free phase, and beside them the displacement of both nudged phases.
+
+    Args:
+        frame: rows of `chosen_nodes`.
+    """
     free, plus, minus = (column(frame, name) for name in (FREE, PLUS, MINUS))
     rows = np.arange(len(frame))
 
@@ -149,9 +152,9 @@ def traces(waveforms: pd.DataFrame, signals: Mapping[str, tuple[str, str]]) -> T
 
 def transients(outputs: Traces, hidden: Traces | None) -> Markup:
     """Waveforms of outputs and some hidden nodes; below them what the nudge changed, on its own scale."""
-    parts = [("outputs", outputs.strongest(_TRACES))]
+    parts = [("outputs", outputs.strongest(TRACES))]
     if hidden is not None:
-        parts.append(("hidden nodes", hidden.strongest(_TRACES)))
+        parts.append(("hidden nodes", hidden.strongest(TRACES)))
 
     def draw(figure: Figure) -> None:
         grid = figure.subplots(2, len(parts), sharex=True, squeeze=False)

@@ -67,7 +67,9 @@ _RC = {
 }
 
 
-def render(name: str, alt: str, height: float, draw: Callable[[Figure], None], width: float = WIDTH) -> Markup:
+def render(
+    name: str, alt: str, height: float, draw: Callable[[Figure], None], width: float = WIDTH
+) -> Markup:
     """Draw a figure and return it as an SVG element for the page.
 
     Args:
@@ -100,7 +102,7 @@ def _embed(svg: str, name: str, alt: str, width: float) -> Markup:
         f'<svg role="img" aria-label="{escape(alt)}" viewBox="{view[1] if view else "0 0 576 288"}" '
         f'style="width: {100 * width / WIDTH:.4g}%">'
     )
-    return Markup(head + body)  # noqa: S704 - matplotlib escapes every text
+    return Markup(head + body)
 
 
 def _rewrite(tag: str, name: str) -> str:
@@ -109,7 +111,9 @@ def _rewrite(tag: str, name: str) -> str:
         return re.sub(r'(\bid="|clip-path="url\(#)', rf"\1{name}-", tag)
     tag = re.sub(r"font: ([0-9.]+)px [^;\"]*", r"font-size: \1px", tag)
     tag = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", tag)
-    return re.sub(r"#[0-9a-f]{6}\b", lambda c: f"var(--{VARIABLES[c[0]]})" if c[0] in VARIABLES else c[0], tag)
+    return re.sub(
+        r"#[0-9a-f]{6}\b", lambda c: f"var(--{VARIABLES[c[0]]})" if c[0] in VARIABLES else c[0], tag
+    )
 
 
 def log_axis(axis: Axis, low: float, high: float) -> None:
@@ -134,7 +138,9 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
     axis.set_major_locator(FixedLocator(ticks[:: 1 + (len(ticks) - 1) // 7]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 3)))
     wide = high / low > 1e7
-    axis.set_minor_locator(NullLocator() if wide else LogLocator(subs=tuple(np.arange(2.0, 10.0)), numticks=50))
+    axis.set_minor_locator(
+        NullLocator() if wide else LogLocator(subs=tuple(np.arange(2.0, 10.0)), numticks=50)
+    )
     axis.set_minor_formatter(NullFormatter())
 
 

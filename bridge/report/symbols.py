@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle, Polygon, Rectangle
@@ -15,7 +17,7 @@ _LINE = 0.7
 def node(axes: Axes, at: Point, role: str, radius: float) -> None:
     """A node: squares are driven, diamonds are biases, filled circles are outputs."""
     x, y = at
-    style = {"zorder": 6, "linewidth": 0.8, "edgecolor": INK}
+    style: dict[str, Any] = {"zorder": 6, "linewidth": 0.8, "edgecolor": INK}
     if role == "input":
         axes.add_patch(Rectangle((x - radius, y - radius), 2 * radius, 2 * radius, facecolor=INK, **style))
     elif role == "bias":
@@ -28,14 +30,18 @@ def node(axes: Axes, at: Point, role: str, radius: float) -> None:
 
 
 def _line(axes: Axes, points: list[Point], colour: str = INK, zorder: float = 5) -> None:
-    axes.plot(*zip(*points, strict=True), color=colour, linewidth=_LINE, zorder=zorder, solid_capstyle="round")
+    axes.plot(
+        *zip(*points, strict=True), color=colour, linewidth=_LINE, zorder=zorder, solid_capstyle="round"
+    )
 
 
 def _triangle(axes: Axes, tip: Point, base: Point, half: float, fill: str) -> None:
     direction = np.subtract(tip, base)
     across = np.array([-direction[1], direction[0]]) / max(float(np.hypot(*direction)), 1e-9) * half
-    corners = [tip, np.add(base, across), np.subtract(base, across)]
-    axes.add_patch(Polygon(corners, facecolor=fill, edgecolor=INK, linewidth=_LINE, zorder=5, joinstyle="round"))
+    corners = np.stack([tip, base + across, base - across])
+    axes.add_patch(
+        Polygon(corners, facecolor=fill, edgecolor=INK, linewidth=_LINE, zorder=5, joinstyle="round")
+    )
 
 
 def diode(axes: Axes, anode: Point, cathode: Point, size: float) -> None:

@@ -24,10 +24,11 @@ def number(value: Any, digits: int = 4) -> str:
     """A number to some significant digits, powers of ten as superscripts: `0.01234`, `1.5×10⁻⁶`."""
     if not known(value):
         return DASH
+    if value == 0 or 1e-4 <= abs(value) < 1e5:
+        plain = np.format_float_positional(value, digits, unique=False, fractional=False, trim="-")
+        return plain.replace("-", "−")
     mantissa, _, exponent = f"{float(value):.{digits}g}".partition("e")
     mantissa = mantissa.replace("-", "−")
-    if not exponent:
-        return mantissa
     power = "10" + str(int(exponent)).translate(_SUPERSCRIPT)
     return power if mantissa == "1" else f"{mantissa}×{power}"
 

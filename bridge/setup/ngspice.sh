@@ -21,6 +21,7 @@ new_enough() {
 }
 
 ensure_ngspice() {
+    sweep
     [ ! -d "$NGSPICE_HOME/root" ] || adjust_unpacked "$NGSPICE_HOME"
     if [ -n "${TELLEGEN_NGSPICE:-}" ]; then
         library_found >/dev/null || exit 2
@@ -57,7 +58,6 @@ from_apt() {
         say "no root here (to install ngspice for the whole system: $NGSPICE_LINE)"
     fi
     mkdir -p "$NGSPICE_HOME" || die "cannot write to $ROOT: $NGSPICE_LINE"
-    sweep
     WORK=$NGSPICE_HOME/new.$$
     trap 'rm -rf "$WORK"' EXIT
     trap 'exit 130' INT TERM HUP
@@ -82,7 +82,7 @@ private_apt() {
     printf '%s "%s";\n' Dir::State "$here" Dir::State::lists "$here/lists" \
         Dir::Cache "$here/cache" Dir::Cache::archives "$here/cache/archives" \
         Dir::State::status /var/lib/dpkg/status APT::Sandbox::User '' Debug::NoLocking 1 \
-        Acquire::Languages none >"$here/apt.conf"
+        Acquire::Languages none APT::Update::Error-Mode any >"$here/apt.conf"
     echo "$here/apt.conf"
 }
 
@@ -112,7 +112,7 @@ unpack_from_mirror() {
         quietly apt-get -c "$system" update || :
         mirror=$(mirror_of "$system")
     fi
-    [ -n "$mirror" ] || die "the package mirror offers no ngspice: $NGSPICE_LINE; or $OTHER_WAYS"
+    [ -n "$mirror" ] || die "this machine's package mirror is out of reach or offers no ngspice: $NGSPICE_LINE; or $OTHER_WAYS"
     # shellcheck disable=SC2086
     set -- $mirror
     suites=$2
@@ -129,7 +129,7 @@ unpack_from_mirror() {
     last=${suites##* }
     offered=$(apt_candidate libngspice0 -c "$conf" -o "APT::Default-Release=$last")
     new_enough "$offered" ||
-        die "this system offers ngspice ${offered:-of no version} and $NGSPICE_MINIMUM is needed: $OTHER_WAYS"
+        die "this system's mirror offers ngspice ${offered:-of no version}, $NGSPICE_MINIMUM is needed: $OTHER_WAYS"
     say "downloading ngspice $offered from $last into .ngspice"
     # The resolver names what this machine lacks besides; if it cannot (broken packages), the two alone.
     archives=$WORK/mirror/cache/archives

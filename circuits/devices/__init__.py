@@ -1,0 +1,1 @@
+"""Device families: each states its physics once."""

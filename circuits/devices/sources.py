@@ -54,9 +54,7 @@ class _Amplifier(Device):
         return [
             SpiceLine("E", name, (inner, qref, p, pref), spice_number(element.value("gain"))),
             SpiceLine("V", f"sense_{name}", (inner, q), "dc 0"),
-            SpiceLine(
-                "F", name, (p, pref), f"Vsense_{name} {spice_number(element.value('backward_gain'))}"
-            ),
+            SpiceLine("F", name, (p, pref), f"Vsense_{name} {spice_number(element.value('backward_gain'))}"),
         ]
 
     def alter_target(self, element: Element, parameter: str) -> str:
@@ -109,7 +107,7 @@ SWITCH = _Switch(
 
 
 def voltage_source(name: str, p: str, n: str = "0", *, dc: float = 0.0, driven: bool = False) -> Element:
-    """A voltage source; `driven` ones take their value from the drives of a phase, others stay at `dc` [V]."""
+    """A voltage source at `dc` [V]; a `driven` one takes its value from the drives of a phase."""
     return VOLTAGE_SOURCE.element(name, p, n, dc=dc, driven=driven)
 
 

@@ -138,7 +138,9 @@ def layered(
             before = [f"a{layer}_{k}" for k in range(size)]
             for node, behind in zip(nodes, before, strict=True):
                 build.elements.append(amplifier(f"amp_{node}", node, behind, gain=gain))
-            build.positions.extend((b, layer + 0.35, y) for b, (_, _, y) in zip(before, build.positions[-size:], strict=True))
+            build.positions.extend(
+                (b, layer + 0.35, y) for b, (_, _, y) in zip(before, build.positions[-size:], strict=True)
+            )
     if differential_outputs:
         ends = [f"o{k}{sign}" for k in range(n_outputs) for sign in ("p", "n")]
         outputs = tuple(Output(f"o{k}p", f"o{k}n") for k in range(n_outputs))
@@ -148,5 +150,10 @@ def layered(
     build.dense(f"w{len(hidden) + 1}", [*before, *biases], ends)
     build.place(ends, len(hidden) + 1.0)
     return Network(
-        name, tuple(build.elements), tuple(build.drives), outputs, tuple(build.trainable), tuple(build.positions)
+        name,
+        tuple(build.elements),
+        tuple(build.drives),
+        outputs,
+        tuple(build.trainable),
+        tuple(build.positions),
     )

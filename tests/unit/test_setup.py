@@ -112,7 +112,7 @@ def test_a_system_with_only_an_old_one_says_how_to_go_on(machine: Machine) -> No
     )
     done = machine.install()
     assert done.returncode == 2
-    assert "this system offers ngspice 36+ds-1 and 42 is needed" in done.stderr
+    assert "this system's mirror offers ngspice 36+ds-1, 42 is needed" in done.stderr
     assert "TELLEGEN_NGSPICE" in done.stderr
 
 

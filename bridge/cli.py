@@ -1,0 +1,143 @@
+"""The command `tellegen`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bridge.errors import SpecError, TellegenError
+
+app = typer.Typer(
+    name="tellegen",
+    help="A hardware co-simulation bridge to SPICE: analog networks that learn in ngspice.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Overrides = Annotated[
+    list[str] | None, typer.Option("-s", "--set", help="Set a key of the file, e.g. -s training.epochs=3.")
+]
+ExperimentFile = Annotated[Path, typer.Argument(help="The experiment file (YAML).", metavar="EXPERIMENT")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of standard output.")]
+
+
+def _load(path: Path, overrides: list[str] | None) -> Any:
+    from bridge.experiment.build import Experiment
+
+    return Experiment.load(path, tuple(overrides or ()))
+
+
+@app.command()
+def run(
+    experiment: ExperimentFile,
+    overrides: Overrides = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Simulator processes.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder; a new one below runs/ by default.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train an experiment's network and write a run folder with a report."""
+    from bridge.experiment.progress import training_progress
+    from bridge.experiment.training import run_experiment
+
+    loaded = _load(experiment, overrides)
+    with training_progress(loaded.spec.name) as progress:
+        results = run_experiment(loaded, out=out, resume=resume, workers=workers, progress=progress)
+    if as_json:
+        print(json.dumps(results, allow_nan=False))
+        return
+    accuracy = results["test_accuracy"]
+    shown = f"loss {results['test_loss']:.4g}" + ("" if accuracy is None else f", accuracy {accuracy:.1%}")
+    print(f"{results['name']}: test {shown} after {results['epochs']} epochs, {results['seconds']:.1f} s")
+    print(f"report: {Path(results['run']) / 'report.html'}")
+
+
+@app.command()
+def netlist(
+    experiment: ExperimentFile,
+    overrides: Overrides = None,
+    sample: Annotated[int, typer.Option(min=0, help="Test sample whose inputs are applied.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
+) -> None:
+    """Write the network as a plain deck that `ngspice -b` runs to the same values."""
+    from bridge.experiment.record import plain_netlist
+    from bridge.experiment.store import write_atomic
+
+    loaded = _load(experiment, overrides)
+    split = loaded.data()
+    if sample >= len(split.test):
+        raise SpecError(f"--sample {sample}: the test split has samples 0 to {len(split.test) - 1}")
+    network = loaded.network(split)
+    drives = network.drive_values(split.test.inputs[sample])
+    text = plain_netlist(loaded.plan(network), network, drives)
+    if out is None:
+        print(text, end="")
+    else:
+        write_atomic(out, text)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of experiment files, for editors."""
+    from bridge.experiment.spec import ExperimentSpec
+
+    content = ExperimentSpec.model_json_schema()
+    content = {"$schema": "https://json-schema.org/draft/2020-12/schema", **content}
+    print(json.dumps(content, indent=2))
+
+
+@app.command()
+def report(run_folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Write the report of a run folder again, also of an unfinished run."""
+    from bridge.report import write_report
+
+    if not (run_folder / "spec.yaml").exists():
+        raise SpecError(f"{run_folder}: not a run folder (it has no spec.yaml)")
+    print(write_report(run_folder))
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Show what was found: the ngspice library, its features, Python packages, the paths tried."""
+    from bridge.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(as_json))
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version as installed
+
+        print(f"tellegen {installed('tellegen')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command; a wrong input ends with one clear line and exit status 2."""
+    try:
+        app()
+    except SpecError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except TellegenError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; continue a run with --resume", file=sys.stderr)
+        sys.exit(130)

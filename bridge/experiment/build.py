@@ -1,0 +1,202 @@
+"""From a validated experiment file to the objects that run it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge.errors import SpecError
+from bridge.estimators import ESTIMATORS, Estimator
+from bridge.experiment.data import Scaling, Split, load_data
+from bridge.experiment.source import apply_overrides, load_yaml, validate
+from bridge.experiment.spec import (
+    ConductanceSpec,
+    DiodeSpec,
+    ExperimentSpec,
+    LayeredSpec,
+    TransientSpec,
+)
+from bridge.experiment.store import content_hash
+from bridge.losses import Loss, make_loss
+from bridge.phases import Settling, StaticPlan
+from bridge.updates.optimizers import make_optimizer
+from bridge.updates.schedules import make_schedule
+from circuits.deck import SolverOptions
+from circuits.devices.base import ModelCard
+from circuits.network import Network
+from circuits.topologies.graph import graph
+from circuits.topologies.layered import Conductances, layered
+
+_INITIAL, _BATCHES = 1, 2  # streams of the seed
+
+_OWN: dict[str, tuple[str, ...]] = {
+    "sgd": (),
+    "momentum": ("momentum",),
+    "adam": ("beta1", "beta2"),
+    "constant": (),
+    "exponential": ("decay",),
+    "step": ("decay", "every"),
+    "cosine": ("final",),
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A validated experiment file.
+
+    Attributes:
+        spec: its content.
+        folder: where relative paths start.
+    """
+
+    spec: ExperimentSpec
+    folder: Path
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: tuple[str, ...] = ()) -> Experiment:
+        """Read an experiment file.
+
+        Args:
+            path: the YAML file.
+            overrides: `a.b=3`, as with the command's `-s`.
+
+        Raises:
+            SpecError: one line a problem: file, line, key, what is wrong.
+        """
+        located = apply_overrides(load_yaml(path), overrides)
+        return cls(validate(ExperimentSpec, located), Path(path).resolve().parent)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of everything that decides the result: not of workers and limits."""
+        content = self.spec.model_dump(mode="json")
+        content["engine"] = {
+            k: v for k, v in content["engine"].items() if k not in ("workers", "time_limit", "memory_limit")
+        }
+        return content_hash(content)
+
+    def data(self) -> Split:
+        """Load and split the data.
+
+        Raises:
+            DataError: the file or an option is wrong.
+        """
+        spec = self.spec.data
+        encoding = spec.encoding
+        if encoding == "auto" and self.spec.loss.kind == "cross_entropy":
+            encoding = "one_hot"
+        scaling = Scaling(
+            spec.scaling, amplitude=spec.amplitude, offset=spec.offset, clip=spec.clip, shared=spec.shared
+        )
+        return load_data(
+            spec.source,
+            file=spec.file,
+            label=spec.label,
+            test_fraction=spec.test_fraction,
+            seed=self.spec.seed,
+            scaling=scaling,
+            target=spec.target,
+            encoding=encoding,
+        )
+
+    def network(self, split: Split) -> Network:
+        """Build the network for the data's features and outputs."""
+        spec = self.spec.circuit
+        common: dict[str, Any] = {
+            "seed": [self.spec.seed, _INITIAL],
+            "name": self.spec.name,
+            "diode_card": _card(spec.diode),
+            "diode_offset": spec.diode.offset,
+            "conductances": _conductances(spec.conductance),
+            "bias": spec.bias,
+        }
+        n_features, n_outputs = split.train.inputs.shape[1], split.train.targets.shape[1]
+        if isinstance(spec, LayeredSpec):
+            return layered(
+                n_features,
+                spec.hidden,
+                n_outputs,
+                doubled_inputs=spec.doubled_inputs,
+                differential_outputs=spec.differential_outputs,
+                input_gain=spec.input_gain,
+                gain=spec.gain,
+                **common,
+            )
+        return graph(
+            spec.nodes,
+            n_features,
+            n_outputs,
+            edges=spec.edges,
+            degree=spec.degree,
+            inputs=spec.inputs,
+            outputs=spec.outputs,
+            diodes=spec.diodes,
+            **common,
+        )
+
+    def plan(self, network: Network) -> StaticPlan:
+        """How the network is simulated."""
+        analysis, engine = self.spec.analysis, self.spec.engine
+        settling = None
+        if isinstance(analysis, TransientSpec):
+            settling = Settling(
+                analysis.duration, analysis.step, analysis.node_capacitance, analysis.tolerance
+            )
+        options = SolverOptions(
+            reltol=engine.reltol, abstol=engine.abstol, vntol=engine.vntol, klu=engine.klu
+        )
+        return StaticPlan(network, settling, options)
+
+    def loss(self) -> Loss:
+        """The loss; a user's function is imported here."""
+        spec = self.spec.loss
+        if spec.kind == "mse":
+            return make_loss("mse")
+        if spec.kind == "cross_entropy":
+            if self.spec.data.target != 1.0:
+                raise SpecError(
+                    "data.target: cross_entropy needs target 1 (targets are probabilities); leave it out"
+                )
+            return make_loss("cross_entropy", scale=spec.scale)
+        return make_loss("user", path=spec.function, folder=self.folder)
+
+    def estimator(self) -> Estimator:
+        """The gradient estimator."""
+        options = self.spec.estimator.model_dump(exclude={"kind"})
+        return ESTIMATORS[self.spec.estimator.kind](**options)
+
+    def optimizer(self, network: Network) -> Any:
+        """The update rule with the network's training bounds."""
+        spec = self.spec.training.optimizer
+        lower, upper = network.bounds
+        return make_optimizer(
+            spec.kind,
+            len(lower),
+            lower=lower,
+            upper=upper,
+            space=spec.space,
+            **{key: getattr(spec, key) for key in _OWN[spec.kind]},
+        )
+
+    def schedule(self) -> Any:
+        """The learning rate as a function of the epoch."""
+        training = self.spec.training
+        spec = training.schedule
+        own = {key: getattr(spec, key) for key in _OWN[spec.kind]}
+        if spec.kind == "cosine":
+            own["epochs"] = max(1, training.epochs)
+        return make_schedule(spec.kind, rate=training.optimizer.learning_rate, warmup=spec.warmup, **own)
+
+    @property
+    def batch_seed(self) -> list[int]:
+        """Seed of the order of the samples."""
+        return [self.spec.seed, _BATCHES]
+
+
+def _card(spec: DiodeSpec) -> ModelCard:
+    return ModelCard("dlearn", "D", (("is", spec.saturation_current), ("n", spec.emission)))
+
+
+def _conductances(spec: ConductanceSpec) -> Conductances:
+    return Conductances(spec.lower, spec.upper, spec.initial_lower, spec.initial_upper, spec.distribution)

@@ -1,0 +1,242 @@
+"""The training loop: epochs of minibatches, a checkpoint after each, resumable after a kill."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.errors import TellegenError
+from bridge.experiment.build import Experiment
+from bridge.experiment.data import DataSet, minibatches
+from bridge.experiment.folder import RunFolder, confusion
+from bridge.experiment.record import SampleTask, write_netlist, write_sample
+from bridge.experiment.state import TrainingState
+from bridge.experiment.store import RunLock, remove_leftovers, write_json_atomic
+from bridge.ngspice.library import find_library
+from bridge.report import write_report
+from bridge.simulator import Simulator
+
+FloatArray = NDArray[np.float64]
+Progress = Callable[[str, int, int, dict[str, float]], None]
+"""Called with a stage (`epoch`, `batch`), how many are done, how many there are, and the last metrics."""
+
+
+@dataclass
+class Training:
+    """One run: everything that the loop needs, and its state."""
+
+    experiment: Experiment
+    folder: RunFolder
+    simulator: Simulator
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.split = self.experiment.data()
+        self.network = self.simulator.network
+        self.loss = self.experiment.loss()
+        self.estimator = self.experiment.estimator()
+        self.optimizer = self.experiment.optimizer(self.network)
+        self.schedule = self.experiment.schedule()
+        self.rng = np.random.default_rng(self.experiment.batch_seed)
+        self.started = time.perf_counter()
+        self.before: dict[str, Any] = {}
+
+    def begin(self) -> TrainingState:
+        """The state to continue from: the checkpoint's, or a new one evaluated before training."""
+        if self.folder.checkpoint.exists():
+            state = TrainingState.load(self.folder.checkpoint, len(self.network.trainable))
+            self.optimizer.load_state_dict(state.optimizer)
+            self.rng.bit_generator.state = state.batches
+            self.simulator.parameters = state.parameters
+            self.before = state.usage
+            self.folder.log(f"resumed after epoch {state.epoch}")
+            return state
+        initial = self.network.parameters
+        state = TrainingState(
+            0, initial, initial, self.optimizer.state_dict(), dict(self.rng.bit_generator.state)
+        )
+        row = {"epoch": 0.0, "learning_rate": float(self.schedule(0.0)), "gradient_norm": float("nan")}
+        row |= self.evaluate("train", self.split.train) | self.evaluate("test", self.split.test)
+        self._finish_epoch(state, row)
+        return state
+
+    def evaluate(self, part: str, data: DataSet) -> dict[str, float]:
+        """Mean loss and accuracy of the free phase on a part of the data."""
+        outputs = self.simulator.outputs(data.inputs)
+        return self.metrics(part, data, outputs, data.targets)
+
+    def metrics(self, part: str, data: DataSet, outputs: FloatArray, targets: FloatArray) -> dict[str, float]:
+        """Mean loss, and accuracy where there are classes (otherwise NaN)."""
+        accuracy = float("nan")
+        if data.labels is not None:
+            accuracy = float(np.mean(self.loss.correct(outputs, targets)))
+        value = float(np.mean(self.loss.value(outputs, targets)))
+        return {f"{part}_loss": value, f"{part}_accuracy": accuracy}
+
+    def epoch(self, state: TrainingState) -> None:
+        """One pass over the training data, an update after every minibatch."""
+        train = self.split.train
+        batches = minibatches(len(train), self.experiment.spec.training.batch_size, self.rng)
+        outputs, targets, norms = [], [], []
+        rate = float(self.schedule(float(state.epoch)))
+        for k, rows in enumerate(batches):
+            batch = self.simulator.batch(train.inputs[rows], train.targets[rows])
+            found = self.simulator.gradient(batch, self.loss, self.estimator)
+            state.parameters = self.optimizer.step(state.parameters, found.gradient, rate)
+            self.simulator.parameters = state.parameters
+            outputs.append(found.outputs)
+            targets.append(batch.targets)
+            norms.append(float(np.linalg.norm(found.gradient)))
+            self.progress("batch", k + 1, len(batches), state.history[-1])
+        state.epoch += 1
+        row = {"epoch": float(state.epoch), "learning_rate": rate, "gradient_norm": float(np.mean(norms))}
+        row |= self.metrics("train", train, np.concatenate(outputs), np.concatenate(targets))
+        last = state.epoch == self.experiment.spec.training.epochs
+        if last or state.epoch % self.experiment.spec.training.evaluate_every == 0:
+            row |= self.evaluate("test", self.split.test)
+        else:
+            row |= {"test_loss": float("nan"), "test_accuracy": float("nan")}
+        state.optimizer = self.optimizer.state_dict()
+        state.batches = dict(self.rng.bit_generator.state)
+        self._early_stop(state, row)
+        self._finish_epoch(state, row)
+
+    def usage(self) -> dict[str, Any]:
+        """Simulations and times, with those before a resumption."""
+        now = self.simulator.usage()
+        now["seconds"] = time.perf_counter() - self.started
+        keys = {*now, *self.before} - {"rungs"}
+        total = {k: now.get(k, 0) + self.before.get(k, 0) for k in keys}
+        rungs = [now.get("rungs", {}), self.before.get("rungs", {})]
+        total["rungs"] = {k: sum(r.get(k, 0) for r in rungs) for k in {*rungs[0], *rungs[1]}}
+        return total
+
+    def _early_stop(self, state: TrainingState, row: dict[str, float]) -> None:
+        stop = self.experiment.spec.training.early_stop
+        if stop is None or np.isnan(row[stop.metric]):
+            return
+        value = row[stop.metric]
+        rising = stop.metric.endswith("accuracy")
+        if stop.target is not None and (value >= stop.target if rising else value <= stop.target):
+            state.stopped = f"{stop.metric} reached {stop.target:g}"
+        if state.best is None or (value > state.best if rising else value < state.best):
+            state.best, state.waited = value, 0
+        else:
+            state.waited += 1
+            if stop.patience is not None and state.waited >= stop.patience:
+                state.stopped = f"{stop.metric} has not improved for {stop.patience} evaluations"
+
+    def _finish_epoch(self, state: TrainingState, row: dict[str, float]) -> None:
+        usage = self.usage()
+        for key in ("seconds", "ngspice_seconds", "operating_points", "transients", "retries"):
+            row[key] = float(usage.get(key, 0.0) - state.usage.get(key, 0.0))
+        state.usage = usage
+        state.history.append(row)
+        self.folder.save_epoch(state, self.network)
+        shown = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if "_loss" in k or "_accuracy" in k)
+        self.folder.log(f"epoch {state.epoch}: {shown}")
+        self.progress("epoch", state.epoch, self.experiment.spec.training.epochs, row)
+
+    def finish(self, state: TrainingState) -> dict[str, Any]:
+        """Evaluate the learned network, record a sample, write results and report."""
+        path, test = self.folder.path, self.split.test
+        self.folder.save_tables(state, self.network)
+        outputs = self.simulator.outputs(test.inputs)
+        measured = self.metrics("test", test, outputs, test.targets) | self.evaluate(
+            "train", self.split.train
+        )
+        if test.labels is not None and len(test.class_names) > 1:
+            matrix = confusion(self.loss.predict(outputs), test.labels, test.class_names)
+            write_json_atomic(path / "confusion.json", matrix)
+        beta = float(getattr(self.estimator, "beta", 1e-6))
+        drives = self.network.drive_values(test.inputs[0])
+        task = SampleTask(drives, test.targets[0], self.loss, beta)
+        label = None if test.labels is None else int(test.labels[0])
+        recorded = self.simulator.pool.map([task])[0]
+        write_sample(path, self.simulator.plan, test.inputs[0], task, recorded, label)
+        write_netlist(
+            path, "initial", self.simulator.plan, self.network.with_parameters(state.initial), drives
+        )
+        write_netlist(
+            path, "final", self.simulator.plan, self.network.with_parameters(state.parameters), drives
+        )
+        usage = self.usage()
+        results = {
+            "run": str(path),
+            "name": self.experiment.spec.name,
+            **{k: None if np.isnan(v) else v for k, v in measured.items()},
+            **{k: usage.get(k, 0) for k in ("seconds", "ngspice_seconds", "transients", "operating_points")},
+            **{k: usage.get(k, 0) for k in ("retries", "failures", "rungs", "replaced", "recycled")},
+            "epochs": state.epoch,
+            "parameters": len(self.network.trainable),
+            "held_out": self.split.held_out,
+            "stopped": state.stopped,
+        }
+        write_json_atomic(path / "results.json", results)
+        self.folder.log("finished")
+        write_report(path)
+        return results
+
+
+def run_experiment(
+    experiment: Experiment,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    workers: int | None = None,
+    progress: Progress = lambda *_: None,
+) -> dict[str, Any]:
+    """Train an experiment's network in ngspice and leave a run folder.
+
+    Args:
+        experiment: the validated file.
+        out: the run folder; a new one below `runs/` by default.
+        resume: continue an unfinished run in that folder (or the newest of this experiment).
+        workers: simulator processes, instead of the file's number; results do not depend on it.
+        progress: called after every minibatch and every epoch.
+
+    Returns:
+        The summary that is also in the folder's `results.json`.
+
+    Raises:
+        TellegenError: a wrong file or option, or a simulation without a result; a checkpoint of the last
+            finished epoch remains.
+    """
+    folder = RunFolder.choose(experiment, None if out is None else Path(out), resume)
+    done = folder.results()
+    if done is not None:
+        return {**done, "run": str(folder.path)}
+    split = experiment.data()
+    network = experiment.network(split)
+    plan = experiment.plan(network)
+    experiment.estimator().check(plan)
+    experiment.loss()
+    library = find_library()
+    engine = experiment.spec.engine
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with RunLock(folder.path):
+        remove_leftovers(folder.path)
+        arrays = [split.train.inputs, split.train.targets, split.test.inputs, split.test.targets]
+        folder.begin(experiment, network, library.version, arrays)
+        simulator = Simulator(
+            plan,
+            workers=workers or engine.workers,
+            time_limit=engine.time_limit,
+            memory_growth=engine.memory_limit << 20,
+        )
+        with simulator:
+            training = Training(experiment, folder, simulator, progress)
+            try:
+                state = training.begin()
+                while state.epoch < experiment.spec.training.epochs and not state.stopped:
+                    training.epoch(state)
+                return training.finish(state)
+            except TellegenError as error:
+                folder.log(f"failed: {error}")
+                raise

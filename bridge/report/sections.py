@@ -1,0 +1,284 @@
+"""The sections of a report: which figures and tables, and the words below them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from bridge.report import drawing, figures, layout, matrix, phases
+from bridge.report.data import RunData
+from bridge.report.figures import column
+from bridge.report.text import DASH, count, duration, flat, known, number, percent, quantity, scaled
+
+_LOSSES = {"mse": "loss (mean squared error) [V²]", "cross_entropy": "loss (cross-entropy) [nat]"}
+_CLOSE = ", which coincide at this scale"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: `head` may be empty, the first column is text, the others are numbers if `numeric`."""
+
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the report.
+
+    Attributes:
+        title: its heading.
+        figure: SVG.
+        caption: below the figure, or above a table that stands alone.
+        table: a table below the figure.
+        text: preformatted text.
+    """
+
+    title: str
+    figure: Markup | None = None
+    caption: str = ""
+    table: Table | None = None
+    text: str = ""
+
+
+def status(data: RunData) -> str:
+    """A sentence for a run that has not finished; empty for one that has."""
+    if data.results is not None:
+        return ""
+    if data.last_epoch is None:
+        return "unfinished before the first epoch was recorded"
+    return f"unfinished after epoch {data.last_epoch}"
+
+
+def _summary(data: RunData) -> Mapping[str, Any]:
+    """The final summary, or what the metrics so far say in its place."""
+    if data.results is not None:
+        return data.results
+    if data.metrics is None:
+        return {}
+    found: dict[str, Any] = {"epochs": data.last_epoch}
+    for name in ("test_accuracy", "test_loss", "train_accuracy", "train_loss"):
+        values = column(data.metrics, name)
+        values = values[np.isfinite(values)]
+        found[name] = values[-1] if values.size else None
+    for name in ("seconds", "ngspice_seconds", "operating_points", "transients", "retries"):
+        found[name] = float(np.nansum(column(data.metrics, name)))
+    return found
+
+
+def headline(data: RunData) -> list[tuple[str, str, str]]:
+    """The numbers at the top: label, number, remark."""
+    got = _summary(data)
+    seconds, inside = got.get("seconds"), got.get("ngspice_seconds")
+    share = _share(inside, seconds)
+    size = got.get("parameters", None if data.parameters is None else len(data.parameters))
+    return [
+        ("test accuracy", percent(got.get("test_accuracy")), ""),
+        ("test loss", number(got.get("test_loss")), ""),
+        ("training accuracy", percent(got.get("train_accuracy")), ""),
+        ("training loss", number(got.get("train_loss")), ""),
+        ("epochs", count(got.get("epochs")), ""),
+        ("parameters", count(size), ""),
+        ("wall time", duration(seconds), ""),
+        ("of it in ngspice", duration(inside), share),
+        ("operating points", count(got.get("operating_points")), ""),
+        ("transients", count(got.get("transients")), ""),
+        ("runs repeated", count(got.get("retries")), ""),
+    ]
+
+
+def _share(inside: Any, seconds: Any) -> str:
+    """What part of the time was spent in ngspice, in words."""
+    if not known(inside) or not known(seconds) or seconds <= 0:
+        return ""
+    return f"{100 * inside / seconds:.1f} % of the wall time" if inside <= seconds else "all workers together"
+
+
+def training(data: RunData) -> Section | None:
+    """Curves over the epochs."""
+    if data.metrics is None:
+        return None
+    loss = _LOSSES.get(str((data.spec.get("loss") or {}).get("kind")), "loss")
+    caption = "Epoch 0 is the network before training."
+    if np.isfinite(column(data.metrics, "test_loss")).any():
+        caption += " The test split takes no part in training."
+    return Section("Training", figures.curves(data.metrics, loss), caption)
+
+
+def parameters(data: RunData) -> Section | None:
+    """Values before and after training."""
+    if data.parameters is None:
+        return None
+    rows = []
+    for group, unit, part in figures.groups_of(data.parameters):
+        initial, final, lower, upper = (column(part, c) for c in ("initial", "final", "lower", "upper"))
+        with np.errstate(invalid="ignore"):
+            low, high = np.mean(final <= lower * (1 + 1e-9)), np.mean(final >= upper * (1 - 1e-9))
+        rows.append(
+            (
+                group, count(len(part)),
+                quantity(np.nanmedian(initial), unit), quantity(np.nanmedian(final), unit),
+                f"{quantity(np.nanmin(lower), unit)} … {quantity(np.nanmax(upper), unit)}",
+                percent(low), percent(high),
+            )
+        )  # fmt: skip
+    head = ("group", "number", "median before", "median after", "bounds", "at lower", "at upper")
+    caption = (
+        "Left: distribution before (filled) and after training (line). Right: each parameter after against "
+        "before training; the solid line is no change. Dashed lines are the bounds."
+    )
+    return Section("Parameters", figures.parameters_before_after(data.parameters), caption, Table(head, rows))
+
+
+def network(data: RunData) -> Section | None:
+    """The drawing, or heat maps where there is too much to draw."""
+    wiring, values = data.wiring, data.parameters
+    if wiring is None or values is None:
+        return None
+    size = f"{len(wiring.nodes):,} nodes, {len(wiring.elements):,} elements. "
+    name = drawing.Values.of(values).name
+    if len(drawing.branches(wiring, layout.places(wiring))) <= drawing.MOST_BRANCHES:
+        caption = f"{size}Width and strength of a line show the {name}."
+        missing = drawing.left_out(wiring)
+        caption += f" Not drawn: sources{', ' if missing else ''}{missing}."
+        return Section("Network", drawing.sketch(wiring, values), caption)
+    caption = (
+        f"{size}Each cell is the {name} between two nodes, numbered in the order of the netlist, one row of "
+        "matrices a group; cells without a trainable element are grey."
+    )
+    return Section("Network", matrix.heat_maps(wiring, values), caption)
+
+
+def sample(data: RunData) -> Section | None:
+    """Free and nudged phases of one sample."""
+    found = _transients(data) or _operating_points(data)
+    table = _outputs(data)
+    if found is None and table is None:
+        return None
+    picture, caption = found or (None, "")
+    about = data.sample or {}
+    lead = "One sample of the test split"
+    if about.get("label") is not None:
+        lead += f", class {about['label']}"
+    features = about.get("features") or []
+    if 0 < len(features) <= 16:
+        lead += f", features ({', '.join(number(f) for f in features)})"
+    if known(about.get("beta")):
+        lead += f", β = {number(about['beta'])}"
+    return Section("Free and nudged phase", picture, f"{lead}. {caption}".strip(), table)
+
+
+def _operating_points(data: RunData) -> tuple[Markup, str] | None:
+    if data.voltages is None:
+        return None
+    shown = phases.chosen_nodes(data.voltages, data.wiring)
+    caption = "Left: node voltages in the free phase. Right: what the nudge changed, on its own scale."
+    if len(shown) < len(data.voltages):
+        caption += f" {len(shown)} of {len(data.voltages)} nodes: driven ones are left out"
+        caption += ", of the others those that moved most." if len(shown) == phases.MOST_ROWS else "."
+    return phases.operating_points(shown), caption
+
+
+def _transients(data: RunData) -> tuple[Markup, str] | None:
+    if data.waveforms is None:
+        return None
+    roles = data.wiring.roles if data.wiring else {}
+    pairs = data.wiring.outputs if data.wiring else ()
+    nodes = [str(n) for n in data.waveforms.columns if n not in ("time", "phase")]
+    ends = {node for pair in pairs for node in pair}
+    outputs = phases.traces(
+        data.waveforms, {f"v({p})" if m == "0" else f"v({p},{m})": (p, m) for p, m in pairs}
+    )
+    others = [n for n in nodes if n not in ends and roles.get(n, "hidden") == "hidden"]
+    hidden = phases.traces(data.waveforms, {f"v({n})": (n, "0") for n in others})
+    if outputs is None:
+        outputs, hidden = hidden, None
+    if outputs is None:
+        return None
+    close = np.abs(outputs.moved).max() < 0.01 * np.ptp(outputs.free)
+    caption = (
+        f"Above: free phase in colour and the phase nudged by +β dashed{_CLOSE if close else ''}. "
+        "Below: nudged minus free, on its own scale."
+    )
+    if outputs.interpolated:
+        caption += " Nudged phases are interpolated to the time points of the free phase."
+    if hidden is not None and len(hidden.names) > phases.TRACES:
+        caption += f" Of {len(hidden.names)} hidden nodes those that moved most."
+    return phases.transients(outputs, hidden), caption
+
+
+def _outputs(data: RunData) -> Table | None:
+    about = data.sample or {}
+    values = about.get("outputs_free") or []
+    if not values:
+        return None
+    pairs = data.wiring.outputs if data.wiring else ()
+    names = [f"v({p})" if m == "0" else f"v({p}) − v({m})" for p, m in pairs]
+    if len(names) != len(values):
+        names = [f"output {k}" for k in range(len(values))]
+    columns = [names]
+    head = ["output"]
+
+    def add(title: str, numbers: Sequence[float], unit: str) -> None:
+        if len(numbers) == len(values):
+            factor, prefixed = scaled(numbers, unit)
+            head.append(f"{title} [{prefixed}]" if prefixed else title)
+            columns.append([number(float(x) * factor) for x in numbers])
+
+    volts = str((data.spec.get("loss") or {}).get("kind")) == "mse"
+    add("free phase", values, "V")
+    add("target", about.get("target") or [], "V" if volts else "")
+    add("nudge current", about.get("nudge_current") or [], "A")
+    return Table(tuple(head), list(zip(*columns, strict=True)))
+
+
+def confusion(data: RunData) -> Section | None:
+    """The confusion matrix of the test split."""
+    if data.confusion is None:
+        return None
+    counts = np.asarray(data.confusion["matrix"], dtype=float)
+    right, total = np.trace(counts), counts.sum()
+    caption = f"{right:,.0f} of {total:,.0f} samples of the test split are right."
+    return Section("Confusion matrix", figures.confusion(data.confusion), caption)
+
+
+def timing(data: RunData) -> Section | None:
+    """Where the time went."""
+    if data.metrics is None or not np.isfinite(column(data.metrics, "seconds")).any():
+        return None
+    seconds, inside, points, runs, again = (
+        float(np.nansum(column(data.metrics, name)))
+        for name in ("seconds", "ngspice_seconds", "operating_points", "transients", "retries")
+    )
+    rows = [
+        ("all epochs", duration(seconds)),
+        ("inside ngspice", ", ".join(filter(None, (duration(inside), _share(inside, seconds))))),
+        ("operating points", count(points)),
+        ("transients", count(runs)),
+        ("inside ngspice, a simulation", duration(inside / (points + runs)) if points + runs else DASH),
+        ("runs repeated for convergence", count(again)),
+    ]
+    caption = "Wall time of each epoch, evaluation included."
+    return Section("Timing", figures.timings(data.metrics), caption, Table((), rows))
+
+
+def experiment(data: RunData) -> Section:
+    """The resolved experiment file."""
+    return Section("Experiment", caption="The experiment with every default filled in.", text=data.spec_text)
+
+
+def provenance(data: RunData) -> Section | None:
+    """Versions, seed and hashes; the log of a run that has not finished."""
+    rows = flat(data.manifest)
+    if data.netlists:
+        rows.append(("netlists", " ".join(data.netlists)))
+    log = data.log if data.results is None else ""
+    if not rows and not log:
+        return None
+    caption = "The last lines of the log." if log else ""
+    return Section("Provenance", None, caption, Table((), rows, numeric=False), log)
