@@ -19,7 +19,7 @@ RUN mkdir -p bridge circuits \
 COPY bridge bridge
 COPY circuits circuits
 RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --force-reinstall . \
-    && find /opt/venv -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} + \
+    && find /opt/venv -type d -name tests -prune -exec rm -rf {} + \
     && /opt/venv/bin/pip uninstall -y pip
 
 FROM debian:13-slim

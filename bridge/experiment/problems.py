@@ -54,12 +54,10 @@ class Finding:
     Attributes:
         path: the key's path as in the file; of the missing key if one is missing.
         message: what is wrong, without the path.
-        absent: the key at `path` is missing.
     """
 
     path: KeyPath
     message: str
-    absent: bool = False
 
 
 @dataclass
@@ -118,13 +116,13 @@ def _translate(details: ErrorDetails, place: _Place, data: object) -> Finding:
     value = _at(data, path)
     got = f", got {show(details['input'] if value is _MISSING else value)}"
     if kind == "missing":
-        return Finding(path, "missing key", absent=True)
+        return Finding(path, "missing key")
     if kind == "extra_forbidden":
         parent = _at(data, path[:-1])
         unused = [k for k in place.known if not (isinstance(parent, Mapping) and k in parent)]
         others = ", ".join(map(repr, unused))
         offer = f"other keys here are {others}" if others else "no other keys are known here"
-        hint = suggest(path[-1], unused) or suggest(path[-1], place.known, offer)
+        hint = suggest(path[-1], place.known, offer)
         return Finding(path, f"unknown key; {hint}")
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         return _tag(kind, place, data)
@@ -159,7 +157,7 @@ def _tag(kind: str, place: _Place, data: object) -> Finding:
     tags = list(schema.get("choices", {}))
     path = (*place.path, key) if isinstance(key, str) else place.path
     if kind == "union_tag_not_found":
-        return Finding(path, f"missing key; one of {_either(map(show, tags))}", absent=path != place.path)
+        return Finding(path, f"missing key; one of {_either(map(show, tags))}")
     tag = _at(data, path)
     expected = f"expected {_either(map(show, tags))}, got {show(tag)}"
     return Finding(path, "; ".join(filter(None, [expected, suggest(tag, tags)])))
@@ -187,7 +185,8 @@ def _findings(errors: Iterable[tuple[ErrorDetails, _Place]], data: object, depth
         # A member whose errors all lie below the union had the right shape: it was meant.
         meant = [member for member in members.values() if all(p.path != path for _, p in member)]
         if meant:
-            found += _findings(min(meant, key=lambda member: len(member)), data, depth + 1)
+            nearest = min(meant, key=len)
+            found += _findings(nearest, data, depth + 1)
         else:
             found.append(_merge(path, members, data))
     return found
@@ -229,10 +228,8 @@ def _follow(model: type[BaseModel], loc: Sequence[str | int]) -> _Place:
             place.known = tuple(fields)
             inner = fields.get(str(segment))
         elif kind == "tagged-union":
-            key, inner = (
-                False,
-                next((s for t, s in schema["choices"].items() if str(t) == str(segment)), None),
-            )
+            tags = {str(tag): member for tag, member in schema["choices"].items()}
+            key, inner = False, tags.get(str(segment))
         elif kind == "union":
             key, inner = False, _member(schema, str(segment), definitions)
             place.unions.append((place.path, str(segment)))

@@ -74,14 +74,13 @@ class Located:
     def where(self, path: KeyPath) -> tuple[str, int | None]:
         """Name the place of a key, or of what encloses it: `file:line` and line, or `-s a.b=3` and None."""
         for end in range(len(path), -1, -1):
-            if path[:end] in self.origins:
-                return f"-s {self.origins[path[:end]]}", None
             if path[:end] in self.positions:
                 line = self.positions[path[:end]].line
                 return f"{self.path}:{line}", line
-            made = next((o for p, o in self.origins.items() if p[:end] == path[:end]), None)
-            if made is not None:  # a mapping that an override made on its way
-                return f"-s {made}", None
+            # Not in the file: set by an override, or a mapping that one made on its way.
+            override = next((o for p, o in self.origins.items() if p[:end] == path[:end]), None)
+            if override is not None:
+                return f"-s {override}", None
         return f"{self.path}:1", 1
 
 
@@ -176,11 +175,11 @@ def validate(model: type[Model], located: Located) -> Model:
         findings = explain(model, error, located.data)
     lines: list[tuple[Problem, str]] = []
     for finding in findings:
-        where, line = located.where(finding.path[:-1] if finding.absent else finding.path)
+        where, line = located.where(finding.path)
         name = ".".join(map(str, finding.path))
         text = ": ".join(filter(None, [where, name, finding.message]))
         lines.append((Problem(finding.path, line, finding.message), text))
-    lines.sort(key=lambda entry: (entry[0].line or 0, entry[0].message == "missing key"))
+    lines.sort(key=lambda entry: (entry[0].line or 0, entry[0].message.startswith("missing key")))
     raise InvalidSpecError("\n".join(text for _, text in lines), [problem for problem, _ in lines])
 
 

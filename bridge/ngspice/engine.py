@@ -16,7 +16,7 @@ from bridge.errors import LibraryError
 from bridge.ngspice import callbacks as cb
 from bridge.ngspice import messages as msg
 from bridge.ngspice.drives import ControlBlock
-from bridge.ngspice.library import Library, find_library, library_environment
+from bridge.ngspice.library import Library, find_library, library_environment, preload
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its source has invalid escapes, which newer Pythons report
@@ -28,6 +28,7 @@ _SETTINGS = (
     "set nomoremode",
     "unset interactive",
     "set ngbehavior=",
+    "optran 1 1 1 0 0 0",  # no pseudo-transient: settled or not, its end would pass for an operating point
 )
 _HISTORY = 10_000
 
@@ -56,6 +57,7 @@ class Engine(NgSpiceShared):  # type: ignore[misc]
         if cls._instance is None:
             found = library or find_library()
             os.environ.update(library_environment(found))
+            preload(found)
             cls.LIBRARY_PATH = str(found.path)
             cls._instance = cls(found)
         elif library is not None and library.path != cls._instance.library.path:

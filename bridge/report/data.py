@@ -113,6 +113,17 @@ class RunData:
         return str(self.spec.get("name") or self.folder.name)
 
     @property
+    def loss(self) -> str:
+        """The kind of the loss; empty if unknown."""
+        return str((self.spec.get("loss") or {}).get("kind") or "")
+
+    @property
+    def workers(self) -> int:
+        """Number of simulator processes, whose times inside ngspice add up."""
+        engine = self.spec.get("engine") or {}
+        return int(self.manifest.get("workers") or engine.get("workers") or 1)
+
+    @property
     def last_epoch(self) -> int | None:
         """The last epoch recorded."""
         return None if self.metrics is None else int(self.metrics["epoch"].iloc[-1])

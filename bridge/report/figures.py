@@ -41,6 +41,8 @@ def column(frame: pd.DataFrame, name: str) -> np.ndarray[Any, np.dtype[np.float6
 def curves(metrics: pd.DataFrame, loss_label: str, gradient_label: str = "gradient norm") -> Markup:
     """Loss, accuracy, gradient norm and learning rate against the epoch; panels without data are left out.
 
+    So is a learning rate that does not change.
+
     Args:
         metrics: one row an epoch.
         loss_label: name and unit of the loss.
@@ -53,6 +55,8 @@ def curves(metrics: pd.DataFrame, loss_label: str, gradient_label: str = "gradie
         ("learning rate", [("learning_rate", "", INK)]),
     ]
     panels = [(t, s) for t, s in panels if any(np.isfinite(column(metrics, c)).any() for c, _, _ in s)]
+    if np.ptp(column(metrics, "learning_rate")) == 0:
+        panels = [panel for panel in panels if panel[0] != "learning rate"]
     columns = 2 if len(panels) in (2, 4) else max(1, len(panels))
     rows = -(-len(panels) // columns)
 
@@ -205,10 +209,14 @@ def confusion(content: Mapping[str, Any]) -> Markup:
     return render("confusion", "Confusion matrix on the test split", size, draw, width=size + 0.8)
 
 
-def timings(metrics: pd.DataFrame) -> Markup:
+def timings(metrics: pd.DataFrame, workers: int = 1) -> Markup:
     """Wall time of each epoch [s], the part inside ngspice and the rest.
 
-    Where ngspice's times of parallel workers add up to more than the wall time, they are a line instead.
+    With several workers their times inside ngspice add up and are a line instead.
+
+    Args:
+        metrics: one row an epoch.
+        workers: number of simulator processes.
     """
     epoch, total, inside = (column(metrics, c) for c in ("epoch", "seconds", "ngspice_seconds"))
     there = np.isfinite(total)
@@ -218,9 +226,10 @@ def timings(metrics: pd.DataFrame) -> Markup:
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         width = 0.8 if len(epoch) <= 80 else 1.0
-        if (inside > total * (1 + 1e-6)).any():
+        if workers > 1 or (inside > total * (1 + 1e-6)).any():
             axes.bar(epoch, total * factor, width, color=GREEN, alpha=0.55, label="wall time", linewidth=0)
-            axes.plot(epoch, inside * factor, color=BLUE, label="inside ngspice, all workers together")
+            label = "inside ngspice, all workers together"
+            axes.plot(epoch, inside * factor, ".-", color=BLUE, markersize=4, label=label)
         else:
             axes.bar(epoch, inside * factor, width, color=BLUE, label="inside ngspice", linewidth=0)
             rest = (total - inside) * factor

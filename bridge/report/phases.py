@@ -12,12 +12,13 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from bridge.report.data import Wiring
 from bridge.report.figures import column
 from bridge.report.style import BLUE, GRID, INK, MUTED, ORANGE, SERIES, render
-from bridge.report.text import scaled
+from bridge.report.text import number, scaled
 
 MOST_ROWS = 36
 TRACES = 5
@@ -71,6 +72,9 @@ def operating_points(frame: pd.DataFrame) -> Markup:
             moved[1] * factor, rows, s=14, facecolor="none", edgecolor=ORANGE, zorder=3, label="nudged by −β"
         )
         right.set(xlabel=f"nudged − free [{unit}]")
+        small = linear_below(moved)
+        if small:
+            _signed_log(right, small * factor, float(np.nanmax(np.abs(moved))) * factor)
         right.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, handletextpad=0.2)
         left.set_yticks(rows, [f"v({node})" for node in frame["node"]])
         left.set_ylim(len(frame) - 0.4, -0.6)
@@ -86,6 +90,32 @@ def operating_points(frame: pd.DataFrame) -> Markup:
 
     alt = "Node voltages of one sample in the free phase and their displacement by the nudge"
     return render("phases", alt, 0.75 + 0.165 * len(frame), draw)
+
+
+def linear_below(moved: NDArray[np.float64]) -> float | None:
+    """Displacement [V] below which a scale is linear and above logarithmic, if one is needed.
+
+    Args:
+        moved: displacements of any shape [V].
+
+    Returns:
+        A power of ten, or `None` where a linear scale shows most of the displacements.
+    """
+    sizes = np.abs(moved[np.isfinite(moved) & (moved != 0)])
+    if not sizes.size or sizes.max() < 15 * np.median(sizes):
+        return None
+    lowest = max(float(np.percentile(sizes, 25)), 1e-4 * float(sizes.max()))
+    return float(10.0 ** np.floor(np.log10(lowest)))
+
+
+def _signed_log(axes: Axes, small: float, most: float) -> None:
+    """A logarithmic x axis in both directions, linear between `-small` and `small`."""
+    axes.set_xscale("symlog", linthresh=small, linscale=0.4)
+    powers = [small * 10.0**k for k in range(6) if small * 10.0**k <= most * 1.001]
+    axes.xaxis.set_major_locator(FixedLocator([*(-p for p in powers), 0.0, *powers]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 3)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(-1.6 * most, 1.6 * most)
 
 
 @dataclass(frozen=True)
@@ -108,7 +138,7 @@ class Traces:
 
     def strongest(self, most: int) -> Traces:
         """The signals that the nudge moved most, in their order."""
-        size = np.abs(self.moved).max(axis=(0, 2), initial=0.0)
+        size = np.abs(self.moved).mean(axis=(0, 2))
         keep = np.sort(np.argsort(-size, kind="stable")[:most])
         names = tuple(self.names[k] for k in keep)
         return Traces(self.time, names, self.free[keep], self.moved[:, keep], self.interpolated)
@@ -160,9 +190,6 @@ def transients(outputs: Traces, hidden: Traces | None) -> Markup:
         grid = figure.subplots(2, len(parts), sharex=True, squeeze=False)
         for index, (title, part) in enumerate(parts):
             _pair(grid[0, index], grid[1, index], part, title)
-        if len(parts) == 2:
-            for axes in grid[:, 1]:
-                axes.set_ylabel("")
 
     return render("phases", "Waveforms of one sample in the free and the nudged phases", 4.2, draw)
 

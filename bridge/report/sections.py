@@ -14,7 +14,7 @@ from bridge.report.data import RunData
 from bridge.report.figures import column
 from bridge.report.text import DASH, count, duration, flat, known, number, percent, quantity, scaled
 
-_LOSSES = {"mse": "loss (mean squared error) [V²]", "cross_entropy": "loss (cross-entropy) [nat]"}
+_LOSSES = {"mse": ("loss (mean squared error)", "V²"), "cross_entropy": ("loss (cross-entropy)", "nat")}
 _CLOSE = ", which coincide at this scale"
 
 
@@ -75,7 +75,7 @@ def headline(data: RunData) -> list[tuple[str, str, str]]:
     """The numbers at the top: label, number, remark."""
     got = _summary(data)
     seconds, inside = got.get("seconds"), got.get("ngspice_seconds")
-    share = _share(inside, seconds)
+    share = _share(inside, seconds, data.workers)
     size = got.get("parameters", None if data.parameters is None else len(data.parameters))
     return [
         ("test accuracy", percent(got.get("test_accuracy")), ""),
@@ -85,29 +85,47 @@ def headline(data: RunData) -> list[tuple[str, str, str]]:
         ("epochs", count(got.get("epochs")), ""),
         ("parameters", count(size), ""),
         ("wall time", duration(seconds), ""),
-        ("of it in ngspice", duration(inside), share),
+        ("inside ngspice", duration(inside), share),
         ("operating points", count(got.get("operating_points")), ""),
         ("transients", count(got.get("transients")), ""),
         ("runs repeated", count(got.get("retries")), ""),
     ]
 
 
-def _share(inside: Any, seconds: Any) -> str:
+def _share(inside: Any, seconds: Any, workers: int) -> str:
     """What part of the time was spent in ngspice, in words."""
     if not known(inside) or not known(seconds) or seconds <= 0:
         return ""
-    return f"{100 * inside / seconds:.1f} % of the wall time" if inside <= seconds else "all workers together"
+    if workers > 1 or inside > seconds:
+        return f"{workers} workers together" if workers > 1 else "all workers together"
+    return f"{100 * inside / seconds:.1f} % of wall time"
 
 
 def training(data: RunData) -> Section | None:
     """Curves over the epochs."""
     if data.metrics is None:
         return None
-    loss = _LOSSES.get(str((data.spec.get("loss") or {}).get("kind")), "loss")
-    caption = "Epoch 0 is the network before training."
-    if np.isfinite(column(data.metrics, "test_loss")).any():
-        caption += " The test split takes no part in training."
-    return Section("Training", figures.curves(data.metrics, loss), caption)
+    name, unit = _LOSSES.get(data.loss, ("loss", ""))
+    units = set() if data.parameters is None else set(data.parameters["unit"])
+    gradient = "gradient norm"
+    if unit and len(units) == 1:
+        gradient += f" [{unit}/{units.pop()}]"
+    caption = (
+        "Epoch 0 is the network before training. Training values are those met during the epoch, the "
+        "gradient norm is the mean over its minibatches."
+    )
+    rates = column(data.metrics, "learning_rate")
+    if np.ptp(rates) == 0:
+        caption += f" The learning rate was {number(rates[0])}."
+    results = data.results or {}
+    if results.get("held_out") is not None:
+        caption += (
+            " The test split was not trained on." if results["held_out"] else " Both splits hold all samples."
+        )
+    if results.get("stopped"):
+        caption += f" Stopped early: {results['stopped']}."
+    picture = figures.curves(data.metrics, f"{name} [{unit}]" if unit else name, gradient)
+    return Section("Training", picture, caption)
 
 
 def parameters(data: RunData) -> Section | None:
@@ -181,6 +199,10 @@ def _operating_points(data: RunData) -> tuple[Markup, str] | None:
     if len(shown) < len(data.voltages):
         caption += f" {len(shown)} of {len(data.voltages)} nodes: driven ones are left out"
         caption += ", of the others those that moved most." if len(shown) == phases.MOST_ROWS else "."
+    moved = np.stack([column(shown, phases.PLUS), column(shown, phases.MINUS)]) - column(shown, phases.FREE)
+    linear = phases.linear_below(moved)
+    if linear:
+        caption += f" That scale is logarithmic in both directions, linear below {quantity(linear, 'V')}."
     return phases.operating_points(shown), caption
 
 
@@ -206,7 +228,8 @@ def _transients(data: RunData) -> tuple[Markup, str] | None:
         "Below: nudged minus free, on its own scale."
     )
     if outputs.interpolated:
-        caption += " Nudged phases are interpolated to the time points of the free phase."
+        caption += " Nudged phases are interpolated linearly to the time points of the free phase, whose "
+        caption += "error shows where voltages change fast."
     if hidden is not None and len(hidden.names) > phases.TRACES:
         caption += f" Of {len(hidden.names)} hidden nodes those that moved most."
     return phases.transients(outputs, hidden), caption
@@ -230,9 +253,8 @@ def _outputs(data: RunData) -> Table | None:
             head.append(f"{title} [{prefixed}]" if prefixed else title)
             columns.append([number(float(x) * factor) for x in numbers])
 
-    volts = str((data.spec.get("loss") or {}).get("kind")) == "mse"
     add("free phase", values, "V")
-    add("target", about.get("target") or [], "V" if volts else "")
+    add("target", about.get("target") or [], "V" if data.loss == "mse" else "")
     add("nudge current", about.get("nudge_current") or [], "A")
     return Table(tuple(head), list(zip(*columns, strict=True)))
 
@@ -257,14 +279,17 @@ def timing(data: RunData) -> Section | None:
     )
     rows = [
         ("all epochs", duration(seconds)),
-        ("inside ngspice", ", ".join(filter(None, (duration(inside), _share(inside, seconds))))),
+        (
+            "inside ngspice",
+            ", ".join(filter(None, (duration(inside), _share(inside, seconds, data.workers)))),
+        ),
         ("operating points", count(points)),
         ("transients", count(runs)),
         ("inside ngspice, a simulation", duration(inside / (points + runs)) if points + runs else DASH),
         ("runs repeated for convergence", count(again)),
     ]
     caption = "Wall time of each epoch, evaluation included."
-    return Section("Timing", figures.timings(data.metrics), caption, Table((), rows))
+    return Section("Timing", figures.timings(data.metrics, data.workers), caption, Table((), rows))
 
 
 def experiment(data: RunData) -> Section:

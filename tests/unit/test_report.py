@@ -127,7 +127,8 @@ def make_run(folder: Path, sizes: tuple[int, ...] = (3, 4, 3), **names: Any) -> 
         "confusion": {"classes": [name, "b", "c"], "matrix": [[41, 2, 0], [0, 43, 0], [1, 0, 47]]},
         "results": {
             "run": str(folder), "name": name, "test_accuracy": 0.875, "test_loss": 0.0421,
-            "train_accuracy": 0.984375, "train_loss": 0.0078125, "seconds": 254.6, "ngspice_seconds": 201.25, "transients": 12345,
+            "train_accuracy": 0.984375, "train_loss": 0.0078125, "seconds": 254.6, "ngspice_seconds": 201.25,
+            "transients": 12345,
             "operating_points": 6789, "retries": 3, "epochs": EPOCHS, "parameters": len(table),
         },
     }  # fmt: skip
@@ -169,11 +170,11 @@ def test_shows_every_section_and_the_numbers_of_the_folder(tmp_path: Path) -> No
     assert page.facts == {
         "test accuracy": "87.50 %", "test loss": "0.0421", "training accuracy": "98.44 %",
         "training loss": "0.007812", "epochs": "6", "parameters": "24", "wall time": "4 min 15 s",
-        "of it in ngspice": "3 min 21 s", "operating points": "6,789", "transients": "12,345",
+        "inside ngspice": "3 min 21 s", "operating points": "6,789", "transients": "12,345",
         "runs repeated": "3",
     }  # fmt: skip
     for shown in (
-        "79.0 % of the wall time",
+        "79.0 % of wall time",
         "131 of 134 samples",
         "w0 12",
         "25.00 %",
@@ -280,7 +281,7 @@ def test_transient_sample(tmp_path: Path) -> None:
     (run / "sample.parquet").unlink()
     waveforms(run, ["h1_0", "h1_1", "o2_0", "o2_1"])
     page = Page(write_report(run))
-    assert "interpolated to the time points of the free phase" in page.text
+    assert "interpolated linearly to the time points of the free phase" in page.text
     assert {"v(o2_0)", "v(h1_1)", "nudged − free [µV]", "time [µs]", "nudge current [µA]"} <= set(page.words)
 
 

@@ -39,12 +39,18 @@ class Schedule(Strict):
         return self
 
 
+class Pulse(Strict):
+    width: float
+    height: float
+
+
 class Training(Strict):
     epochs: int = Field(ge=1, lt=1000)
     optimizer: Optimizer = Sgd(kind="sgd", rate=1.0)
     stages: list[Optimizer] = []
     rate: float | Literal["auto"] | Schedule = "auto"
     shuffle: bool = True
+    plan: Schedule | Pulse | None = None
 
 
 class Experiment(Strict):
@@ -133,7 +139,7 @@ def test_positions_of_keys_and_values(write) -> None:  # type: ignore[no-untyped
         ("training: {epoch: 3, epochs: 3}", "training.epoch: unknown key; did you mean 'epochs'?"),
         (
             "training: {epochs: 3, colour: 1, rate: 1}",
-            "training.colour: unknown key; other keys here are 'optimizer', 'stages', 'shuffle'",
+            "training.colour: unknown key; other keys here are 'optimizer', 'stages', 'shuffle', 'plan'",
         ),
         ("training: {epochs: 3, optimiser: 3}", "training.optimiser: unknown key; did you mean 'optimizer'?"),
         ("training: {optimizer: {kind: adam}}", "training.epochs: missing key"),
@@ -199,6 +205,14 @@ def test_positions_of_keys_and_values(write) -> None:  # type: ignore[no-untyped
         (
             "training: {epochs: 1, rate: {start: 1, decay: 2}}",
             "training.rate.decay: must be at most 1, got 2",
+        ),
+        (
+            "training: {epochs: 1, plan: {width: 1, hight: 1}}",
+            "training.plan.hight: unknown key; did you mean 'height'?",
+        ),
+        (
+            "training: {epochs: 1, plan: {start: 1, decay: 2}}",
+            "training.plan.decay: must be at most 1, got 2",
         ),
         ("layers: []", "layers: must have at least 1 entry, has 0"),
         ("layers: 3", "layers: expected a list, got 3"),

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 import os
 import random
@@ -247,6 +249,38 @@ def test_the_pid_of_a_living_process_does_not_hold_a_folder(tmp_path: Path) -> N
     (tmp_path / ".lock").write_text(json.dumps({"pid": os.getppid(), "host": "elsewhere"}))
     with RunLock(tmp_path) as lock:
         assert lock.taken_over == os.getppid()
+
+
+def test_a_file_removed_before_it_was_locked_is_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, files = fcntl.flock, []
+
+    def late(file: int, operation: int) -> None:
+        if not files:
+            (tmp_path / ".lock").unlink()  # the holder releases between our open and our lock
+        files.append(file)
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with RunLock(tmp_path), pytest.raises(RunLockedError):
+        RunLock(tmp_path).acquire()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EIO])
+def test_a_file_system_without_locks_gets_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(file: int, operation: int) -> None:
+        raise OSError(number, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    if number == errno.EIO:
+        with pytest.raises(OSError, match="no locks"):
+            RunLock(tmp_path).acquire()
+    else:
+        with pytest.warns(RuntimeWarning, match="has no locks"), RunLock(tmp_path):
+            assert (tmp_path / ".lock").exists()
 
 
 CONTENDER = """
