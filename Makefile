@@ -6,7 +6,7 @@
 # ARGS='--workers 2' (for run), PYTEST='-k session' (for test).
 
 .POSIX:
-.PHONY: run test setup dev lint bench doctor clean help
+.PHONY: run test setup dev lint docs bench doctor clean help
 
 BIN = .venv/bin
 ARGS =
@@ -30,6 +30,11 @@ lint: dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: dev
+	$(BIN)/python docs/.mkdocs/experiment_file.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --config-file docs/.mkdocs/mkdocs.yml
+	@echo 'documentation: site/index.html'
+
 bench: setup
 	$(BIN)/python -m benchmarks.overhead
 
@@ -37,7 +42,7 @@ doctor: setup
 	$(BIN)/tellegen doctor
 
 clean:
-	rm -rf .venv .ngspice build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .ngspice build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:
@@ -45,6 +50,7 @@ help:
 	@echo 'make test     set up, then ruff, mypy and pytest, as CI does'
 	@echo 'make setup    Python, the virtual environment .venv and ngspice; nothing that is there already'
 	@echo 'make lint     ruff and mypy alone'
+	@echo 'make docs     the documentation as a site of plain files in site/'
 	@echo 'make bench    the share of a training step that is spent inside ngspice'
 	@echo 'make doctor   what was found: library, version, features, packages'
 	@echo 'make clean    removes .venv, .ngspice and caches; run folders stay'

@@ -44,12 +44,17 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Train an experiment's network and write a run folder with a report."""
+    loaded = _load(experiment, overrides)  # before the slower imports: a wrong file is told at once
+
     from bridge.experiment.progress import training_progress
     from bridge.experiment.training import run_experiment
 
-    loaded = _load(experiment, overrides)
-    with training_progress(loaded.spec.name) as progress:
-        results = run_experiment(loaded, out=out, resume=resume, workers=workers, progress=progress)
+    try:
+        with training_progress(loaded.spec.name) as progress:
+            results = run_experiment(loaded, out=out, resume=resume, workers=workers, progress=progress)
+    except KeyboardInterrupt:
+        print("interrupted; the same command with --resume continues the run", file=sys.stderr)
+        raise typer.Exit(130) from None
     if as_json:
         print(json.dumps(results, allow_nan=False))
         return
@@ -80,7 +85,10 @@ def netlist(
     if out is None:
         print(text, end="")
     else:
-        write_atomic(out, text)
+        try:
+            write_atomic(out, text)
+        except OSError as error:
+            raise SpecError(f"--out {out}: cannot be written: {error.strerror}") from error
 
 
 @app.command()
@@ -138,6 +146,9 @@ def main() -> None:
     except TellegenError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted; continue a run with --resume", file=sys.stderr)
-        sys.exit(130)
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"{where}{error.strerror}", file=sys.stderr)
+        sys.exit(1)

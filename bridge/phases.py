@@ -118,9 +118,10 @@ class StaticPhases:
         self.session = session or Session()
         self.circuit: Circuit = self.session.load(plan.deck())
         self.parameters = network.parameters
+        flat = network.flat()
         self.targets = tuple(
-            network.element(t.element).device.alter_target(network.element(t.element), t.parameter)
-            for t in network.trainable
+            flat.element(t.element).device.alter_target(flat.element(t.element), t.parameter)
+            for t in flat.trainable
         )
         index = network.node_index
         ends = [network.element(t.element).nodes[:2] for t in network.trainable]
@@ -128,7 +129,7 @@ class StaticPhases:
         self.branch_minus: IntArray = np.array([index[n] for _, n in ends], dtype=np.int64)
         self._out_plus = [index[o.plus] for o in network.outputs]
         self._out_minus = [index[o.minus] for o in network.outputs]
-        self.families = _families(network)
+        self.families = device_families(network)
 
     # What the pool calls.
 
@@ -144,15 +145,7 @@ class StaticPhases:
 
     def usage(self) -> dict[str, Any]:
         """Counts since the start and the time spent inside the simulator [s]."""
-        counts = self.session.counts
-        return {
-            "operating_points": counts.operating_points,
-            "transients": counts.transients,
-            "retries": counts.retries,
-            "failures": counts.failures,
-            "rungs": dict(counts.rungs),
-            "ngspice_seconds": self.session.engine.seconds,
-        }
+        return self.session.usage()
 
     def alter_values(self, parameters: FloatArray) -> FloatArray:
         """What the simulator is told for parameter values, both `(n_trainable,)`."""
@@ -209,7 +202,8 @@ class StaticPhases:
         return Solution(nodes, nodes[self._out_plus] - nodes[self._out_minus], waveforms, rung)
 
 
-def _families(network: Network) -> Sequence[tuple[Any, str, IntArray]]:
+def device_families(network: Network) -> Sequence[tuple[Any, str, IntArray]]:
+    """Trainable parameters by device and name: the device, the parameter, their places in the vector."""
     places: dict[tuple[str, str], list[int]] = {}
     devices = {}
     for k, entry in enumerate(network.trainable):
@@ -229,5 +223,5 @@ def _check_settled(waveforms: Waveforms, settling: Settling) -> None:
     if moved[worst] > settling.tolerance:
         raise IncompleteError(
             f"the network has not settled: {waveforms.names[worst]} moves by {moved[worst]:.2g} V in the "
-            f"last tenth of {settling.duration:g} s (allowed {settling.tolerance:g} V); lengthen the transient"
+            f"last tenth of {settling.duration:g} s (allowed {settling.tolerance:g} V); lengthen it"
         )

@@ -89,7 +89,7 @@ class Waveforms:
         frame = pd.DataFrame(
             self.values, index=pd.Index(self.time, name="time [s]"), columns=list(self.names)
         )
-        frame.attrs = {k: v for k, v in self.attrs.items()}
+        frame.attrs = dict(self.attrs.items())
         frame.attrs["units"] = dict(zip(self.names, self.units, strict=True))
         return frame
 

@@ -6,8 +6,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from bridge.errors import NetworkError
 from circuits.deck import Deck, SolverOptions
-from circuits.devices.base import ModelCard, SpiceLine
+from circuits.devices.base import ModelCard, SpiceContext, SpiceLine
 from circuits.network import GROUND, Network
 
 with warnings.catch_warnings():
@@ -23,31 +24,41 @@ NUDGE = "nudge_{}"
 """Name of the current source that nudges output k: its current is injected into the output port."""
 
 
-def to_pyspice(network: Network, nudges: bool = True) -> tuple[Any, list[SpiceLine], list[str]]:
+def to_pyspice(
+    network: Network, nudges: bool = True, time_scale: float = 1.0
+) -> tuple[Any, list[SpiceLine], list[str]]:
     """Write a network as a PySpice circuit.
 
     Args:
-        network: the network.
+        network: the network, without composite elements (`Network.flat`).
         nudges: add an external current source at every output, `nudge_0`, `nudge_1`, ... Its positive
             current is injected into the output's plus node and drawn from its minus node.
+        time_scale: duration of the transients [s], which sizes the capacitors that hold states.
 
     Returns:
         The circuit; its element lines in order; for each line the network element it belongs to.
+
+    Raises:
+        NetworkError: names collide in SPICE, or one name stands for two model cards.
     """
     circuit = Circuit(network.name)
     lines: list[SpiceLine] = []
     origins: list[str] = []
     cards: dict[str, ModelCard] = {}
+    live: dict[str, set[str]] = {}
+    for entry in network.trainable:
+        live.setdefault(entry.element, set()).add(entry.parameter)
     for element in network.elements:
-        for line in element.spice():
+        for line in element.spice(SpiceContext(frozenset(live.get(element.name, ())), time_scale)):
             lines.append(line)
             origins.append(element.name)
         if element.model is not None and cards.setdefault(element.model.name, element.model) != element.model:
-            raise ValueError(f"{element.name}: two different model cards are named {element.model.name!r}")
+            raise NetworkError(f"{element.name}: two different model cards are named {element.model.name!r}")
     if nudges:
         for k, output in enumerate(network.outputs):
             lines.append(SpiceLine("I", NUDGE.format(k), (output.minus, output.plus), "external", True))
             origins.append("")
+    _check_lines(network, lines, origins)
     for line in lines:
         add: Callable[..., Any] = getattr(circuit, _ADD[line.letter])
         add(line.name, *(circuit.gnd if n == GROUND else n for n in line.nodes), raw_spice=line.body)
@@ -56,12 +67,32 @@ def to_pyspice(network: Network, nudges: bool = True) -> tuple[Any, list[SpiceLi
     return circuit, lines, origins
 
 
+def _check_lines(network: Network, lines: list[SpiceLine], origins: list[str]) -> None:
+    """Refuse names that only collide in SPICE: of an element's inner lines and nodes."""
+    instances: dict[str, str] = {}
+    nodes = {n.lower() for n in network.nodes}
+    for line, origin in zip(lines, origins, strict=True):
+        if line.instance in instances:
+            raise NetworkError(
+                f"{origin or instances[line.instance]}: the SPICE name {line.instance!r} is used twice; "
+                "rename the element"
+            )
+        instances[line.instance] = origin
+        if origin:
+            inner = {n.lower() for n in line.nodes} - {n.lower() for n in network.element(origin).nodes}
+            if clash := sorted(inner & nodes):
+                raise NetworkError(
+                    f"{origin}: its inner node has the name of node {clash[0]!r}; rename the node"
+                )
+
+
 def build_deck(
     network: Network,
     options: SolverOptions | None = None,
     *,
     nudges: bool = True,
     saves: tuple[str, ...] | None = None,
+    time_scale: float = 1.0,
 ) -> Deck:
     """Write a network as a deck for a session.
 
@@ -70,11 +101,14 @@ def build_deck(
         options: tolerances and methods of the simulator.
         nudges: add a current source at every output (see `to_pyspice`).
         saves: vectors to keep; all node voltages in the order of `network.nodes` by default.
+        time_scale: duration of the transients [s], which sizes the capacitors that hold states.
 
     Returns:
-        The deck; its sources are the network's drives in their order, then the nudges.
+        The deck; its sources are the network's drives in their order, then the nudges, then other
+        external sources in the order of the netlist.
     """
-    circuit, lines, origins = to_pyspice(network, nudges)
+    flat = network.flat()
+    circuit, lines, origins = to_pyspice(flat, nudges, time_scale)
     cards = circuit.raw_spice.splitlines()
     text = [line for line in str(circuit).splitlines() if line and not line.startswith(".title")]
     instances = [line for line in text if line not in set(cards)]
@@ -82,10 +116,12 @@ def build_deck(
         raise RuntimeError("PySpice wrote another number of lines than there are elements")
     drive_names = [network.element(d.source).spice()[0].instance for d in network.drives]
     nudge_names = [f"i{NUDGE.format(k)}" for k in range(len(network.outputs))] if nudges else []
+    known = {*drive_names, *nudge_names}
+    others = [line.instance for line in lines if line.external and line.instance not in known]
     return Deck(
         title=f"tellegen {network.name}",
         lines=(*cards, *instances),
-        sources=(*drive_names, *nudge_names),
+        sources=(*drive_names, *nudge_names, *others),
         saves=saves if saves is not None else tuple(f"v({n})".lower() for n in network.nodes),
         options=options or SolverOptions(),
         origins=(*([""] * len(cards)), *origins),

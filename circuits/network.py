@@ -16,6 +16,7 @@ from circuits.devices.passive import capacitor
 
 GROUND = "0"
 _NAME = re.compile(r"[A-Za-z0-9_]+")
+_RESERVED = {"gnd", "time", "temper"}  # ngspice: ground, the time axis, the temperature (a crash)
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,10 @@ class Network:
             for node in element.nodes:
                 if not _NAME.fullmatch(node):
                     raise NetworkError(f"{element.name}: node {node!r}: letters, digits and underscores only")
+                if node.lower() in _RESERVED:
+                    raise NetworkError(
+                        f"{element.name}: node {node!r}: ngspice reserves this name; ground is {GROUND!r}"
+                    )
         folded: dict[str, str] = {}
         for node in self.nodes:
             if folded.setdefault(node.lower(), node) != node:
@@ -215,6 +220,29 @@ class Network:
             changes.setdefault(entry.element, {})[entry.parameter] = float(value)
         elements = tuple(e.replace(**changes[e.name]) if e.name in changes else e for e in self.elements)
         return replace(self, elements=elements)
+
+    def flat(self) -> Network:
+        """The same network of simple elements only; trainable parameters keep their order.
+
+        Raises:
+            NetworkError: an inner node of a composite element has the name of one of the network's nodes.
+        """
+        parts = {e.name: e.device.expand(e) for e in self.elements}
+        if all(parts[e.name] == (e,) for e in self.elements):
+            return self
+        for e in self.elements:
+            inner = {n.lower() for part in parts[e.name] for n in part.nodes if n not in e.nodes}
+            if clash := [n for n in self.nodes if n.lower() in inner]:
+                raise NetworkError(
+                    f"{e.name}: its inner node has the name of node {clash[0]!r}; rename the node"
+                )
+        elements = tuple(part for e in self.elements for part in parts[e.name])
+        trainable = []
+        for entry in self.trainable:
+            whole = self.element(entry.element)
+            name, parameter = whole.device.expand_parameter(whole, entry.parameter)
+            trainable.append(replace(entry, element=name, parameter=parameter))
+        return replace(self, elements=elements, trainable=tuple(trainable))
 
     def with_elements(self, extra: Iterable[Element]) -> Network:
         """The same network with more elements."""

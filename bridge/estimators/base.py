@@ -47,7 +47,6 @@ class Batch:
         ]
 
 
-
 @dataclass(frozen=True)
 class Gradient:
     """What an estimator returns for a batch.

@@ -109,7 +109,9 @@ class Equilibrium(Estimator):
         """One task for every chunk of samples."""
         weights = branch_weights(plan.network)
         array = np.array([weights[t.element] for t in plan.network.trainable])
-        return [EquilibriumTask(c, loss, self.beta, array) for c in batch.chunks(chunk_size(plan, len(batch)))]
+        return [
+            EquilibriumTask(c, loss, self.beta, array) for c in batch.chunks(chunk_size(plan, len(batch)))
+        ]
 
     def combine(
         self, plan: StaticPlan, batch: Batch, results: Sequence[tuple[FloatArray, FloatArray, FloatArray]]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge.errors import SpecError
+import numpy as np
+
+from bridge.errors import SpecError, TellegenError
 from bridge.estimators import ESTIMATORS, Estimator
 from bridge.experiment.data import Scaling, Split, load_data
-from bridge.experiment.source import apply_overrides, load_yaml, validate
+from bridge.experiment.source import Located, apply_overrides, load_yaml, validate
 from bridge.experiment.spec import (
     ConductanceSpec,
     DiodeSpec,
@@ -18,10 +22,10 @@ from bridge.experiment.spec import (
     TransientSpec,
 )
 from bridge.experiment.store import content_hash
-from bridge.losses import Loss, make_loss
+from bridge.losses import Loss, UserLoss, make_loss
 from bridge.phases import Settling, StaticPlan
 from bridge.updates.optimizers import make_optimizer
-from bridge.updates.schedules import make_schedule
+from bridge.updates.schedules import ScheduleError, make_schedule
 from circuits.deck import SolverOptions
 from circuits.devices.base import ModelCard
 from circuits.network import Network
@@ -48,10 +52,12 @@ class Experiment:
     Attributes:
         spec: its content.
         folder: where relative paths start.
+        located: the file's data with their lines, for messages.
     """
 
     spec: ExperimentSpec
     folder: Path
+    located: Located | None = None
 
     @classmethod
     def load(cls, path: str | Path, overrides: tuple[str, ...] = ()) -> Experiment:
@@ -65,7 +71,16 @@ class Experiment:
             SpecError: one line a problem: file, line, key, what is wrong.
         """
         located = apply_overrides(load_yaml(path), overrides)
-        return cls(validate(ExperimentSpec, located), Path(path).resolve().parent)
+        return cls(validate(ExperimentSpec, located), Path(path).resolve().parent, located)
+
+    @contextmanager
+    def _at(self, *keys: str) -> Iterator[None]:
+        """Let what is refused inside name the file, the line and the key that it comes from."""
+        try:
+            yield
+        except TellegenError as error:
+            place = "" if self.located is None else f"{self.located.where(keys)[0]}: "
+            raise SpecError(f"{place}{'.'.join(keys)}: {error}") from error
 
     @property
     def hash(self) -> str:
@@ -101,7 +116,15 @@ class Experiment:
         )
 
     def network(self, split: Split) -> Network:
-        """Build the network for the data's features and outputs."""
+        """Build the network for the data's features and outputs.
+
+        Raises:
+            SpecError: they do not fit the circuit, or the circuit contradicts itself.
+        """
+        with self._at("circuit"):
+            return self._network(split)
+
+    def _network(self, split: Split) -> Network:
         spec = self.spec.circuit
         common: dict[str, Any] = {
             "seed": [self.spec.seed, _INITIAL],
@@ -149,17 +172,46 @@ class Experiment:
         return StaticPlan(network, settling, options)
 
     def loss(self) -> Loss:
-        """The loss; a user's function is imported here."""
+        """The loss; a user's function is imported here.
+
+        Raises:
+            SpecError: the function cannot be imported, or the targets do not fit the loss.
+        """
         spec = self.spec.loss
         if spec.kind == "mse":
             return make_loss("mse")
         if spec.kind == "cross_entropy":
-            if self.spec.data.target != 1.0:
-                raise SpecError(
-                    "data.target: cross_entropy needs target 1 (targets are probabilities); leave it out"
-                )
+            with self._at("data", "target"):
+                if self.spec.data.target != 1.0:
+                    raise SpecError("cross_entropy needs target 1 (targets are probabilities); leave it out")
             return make_loss("cross_entropy", scale=spec.scale)
-        return make_loss("user", path=spec.function, folder=self.folder)
+        with self._at("loss", "function"):
+            return make_loss("user", path=spec.function, folder=self.folder)
+
+    def check(self, split: Split, plan: StaticPlan) -> None:
+        """Try whatever can be refused before anything is simulated or written.
+
+        Args:
+            split: the data.
+            plan: the network and how it is simulated.
+
+        Raises:
+            SpecError: estimator, loss, optimizer or schedule do not fit the network, the data or each
+                other; a user's loss has a wrong derivative.
+        """
+        with self._at("estimator"):
+            self.estimator().check(plan)
+        loss = self.loss()
+        with self._at("loss"):
+            if isinstance(loss, UserLoss):
+                loss.check(split.train.targets[0])
+            else:
+                for part in (split.train, split.test):
+                    loss.value(np.zeros_like(part.targets), part.targets)
+        with self._at("training", "optimizer"):
+            self.optimizer(plan.network)
+        with self._at("training", "schedule"):
+            self.schedule()
 
     def estimator(self) -> Estimator:
         """The gradient estimator."""
@@ -186,6 +238,11 @@ class Experiment:
         own = {key: getattr(spec, key) for key in _OWN[spec.kind]}
         if spec.kind == "cosine":
             own["epochs"] = max(1, training.epochs)
+            if spec.warmup >= own["epochs"]:
+                raise ScheduleError(
+                    f"a warmup of {spec.warmup:g} epochs leaves none of {own['epochs']} for the cosine; "
+                    "shorten it or train longer"
+                )
         return make_schedule(spec.kind, rate=training.optimizer.learning_rate, warmup=spec.warmup, **own)
 
     @property

@@ -19,15 +19,18 @@ from bridge.experiment.build import Experiment
 from bridge.experiment.state import TrainingState
 from bridge.experiment.store import (
     content_hash,
+    is_leftover,
     manifest,
     write_atomic,
     write_json_atomic,
+    write_npz_atomic,
     write_parquet_atomic,
 )
 from circuits.network import GROUND, Network
 
 CHECKPOINT = "checkpoint.npz"
 _TABLES_EVERY = 5.0  # seconds between two writings of tables that can be made again from the checkpoint
+MANIFEST = "manifest.json"
 RESULTS = "results.json"
 
 
@@ -53,16 +56,15 @@ class RunFolder:
             SpecError: `out` holds another run, or a run already and `resume` was not asked for.
         """
         if out is not None:
-            spec = out / "manifest.json"
             if out.exists() and not out.is_dir():
                 raise SpecError(f"--out {out}: there is a file of that name; give a folder")
-            if spec.exists():
-                known = json.loads(spec.read_text(encoding="utf-8")).get("hashes", {}).get("spec")
+            known = cls(out).hashes()
+            if known:
+                if known.get("spec") != experiment.hash:
+                    raise SpecError(f"--out {out}: holds a run of another experiment; give another folder")
                 if not resume:
                     raise SpecError(f"--out {out}: holds a run already; add --resume or give another folder")
-                if known != experiment.hash:
-                    raise SpecError(f"--out {out}: holds a run of another experiment; give another folder")
-            elif out.is_dir() and any(p.name != ".lock" for p in out.iterdir()):
+            elif out.is_dir() and any(p.name != ".lock" and not is_leftover(p) for p in out.iterdir()):
                 raise SpecError(f"--out {out}: the folder is not empty and holds no run; give another folder")
             return cls(out)
         base = Path("runs") / f"{experiment.spec.name}-{experiment.hash[:8]}"
@@ -78,32 +80,69 @@ class RunFolder:
         """The file that a run resumes from."""
         return self.path / CHECKPOINT
 
+    def hashes(self) -> dict[str, str]:
+        """Hashes of spec, data and network that the folder's run began with; none where there is no run.
+
+        Raises:
+            SpecError: the manifest cannot be read.
+        """
+        file = self.path / MANIFEST
+        if not file.exists():
+            return {}
+        try:
+            return {str(k): str(v) for k, v in json.loads(file.read_text(encoding="utf-8"))["hashes"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SpecError(f"{file}: not a run's manifest; give another folder") from error
+
     def results(self) -> dict[str, Any] | None:
         """The final summary, or `None` while the run is unfinished."""
         file = self.path / RESULTS
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
 
-    def begin(self, experiment: Experiment, network: Network, ngspice: str, data: Sequence[Any]) -> None:
-        """Write what is known before the first epoch."""
+    def begin(
+        self, experiment: Experiment, network: Network, ngspice: str, data: Sequence[Any], workers: int
+    ) -> None:
+        """Write what is known before the first epoch.
+
+        Args:
+            experiment: the validated file.
+            network: what is built.
+            ngspice: version of the simulator.
+            data: the arrays that are learned and judged from.
+            workers: simulator processes.
+
+        Raises:
+            SpecError: the folder's run began with other data, or another network.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        spec = experiment.spec.model_dump(mode="json")
-        write_atomic(self.path / "spec.yaml", yaml.safe_dump(spec, sort_keys=False))
-        write_json_atomic(self.path / "network.json", describe(network))
         hashes = {
             "spec": experiment.hash,
             "data": content_hash([np.asarray(a).tolist() for a in data]),
             "network": content_hash(describe(network)),
         }
+        known = self.hashes()
+        changed = [name for name in hashes if name in known and known[name] != hashes[name]]
+        if changed:
+            what = " and ".join(changed)
+            raise SpecError(f"{self.path}: the {what} changed since this run began; give another folder")
         content = manifest(
-            ngspice=ngspice, seed=experiment.spec.seed, hashes=hashes, name=experiment.spec.name
+            ngspice=ngspice,
+            seed=experiment.spec.seed,
+            hashes=hashes,
+            name=experiment.spec.name,
+            workers=workers,
         )
-        write_json_atomic(self.path / "manifest.json", content)
+        # The manifest goes first: it is what makes the folder one that `--resume` accepts.
+        write_json_atomic(self.path / MANIFEST, content)
+        spec = experiment.spec.model_dump(mode="json")
+        write_atomic(self.path / "spec.yaml", yaml.safe_dump(spec, sort_keys=False))
+        write_json_atomic(self.path / "network.json", describe(network))
 
     def save_epoch(self, state: TrainingState, network: Network) -> None:
         """Write the checkpoint of an epoch, and now and then the tables that follow from it."""
         folder = self.path / "checkpoints"
         folder.mkdir(exist_ok=True)
-        np.savez(folder / f"epoch_{state.epoch:04d}.npz", parameters=state.parameters)
+        write_npz_atomic(folder / f"epoch_{state.epoch:04d}.npz", parameters=state.parameters)
         state.save(self.checkpoint)
         if time.monotonic() - self._tables > _TABLES_EVERY:
             self.save_tables(state, network)

@@ -70,7 +70,7 @@ class GraphSpec(Section):
     """An arbitrary graph of conductances between nodes, with diodes to ground at chosen nodes."""
 
     topology: Literal["graph"]
-    nodes: Annotated[int, Field(ge=2, description="free nodes, named n0, n1, ...")]
+    nodes: Annotated[int, Field(ge=2, description="nodes besides ground, named n0, n1, ...")]
     edges: Annotated[
         list[tuple[int, int]] | None, Field(description="pairs of node numbers; random ones when left out")
     ] = None
@@ -123,6 +123,8 @@ class DataSpec(Section):
     def _file(self) -> DataSpec:
         if (self.source == "csv") != (self.file is not None):
             raise ValueError("source csv needs a file, the other sources take none")
+        if self.source != "csv" and self.label is not None:
+            raise ValueError("label names a column of a CSV file; the other sources take none")
         return self
 
 
@@ -227,6 +229,12 @@ class EarlyStopSpec(Section):
     patience: Annotated[int | None, Field(ge=1, description="stop after that many epochs without gain")] = (
         None
     )
+
+    @model_validator(mode="after")
+    def _some_reason(self) -> EarlyStopSpec:
+        if self.target is None and self.patience is None:
+            raise ValueError("needs a target, a patience, or both")
+        return self
 
 
 class TrainingSpec(Section):

@@ -99,6 +99,11 @@ def write_npz_atomic(path: Path | str, /, **arrays: ArrayLike) -> None:
     write_atomic(path, buffer.getvalue())
 
 
+def is_leftover(path: Path) -> bool:
+    """Whether a file is a temporary one that a killed writer left."""
+    return path.name.startswith(".") and path.name.endswith(_LEFTOVER)
+
+
 def remove_leftovers(folder: Path | str) -> int:
     """Delete the temporary files that killed writers left below a folder; returns how many."""
     found = list(Path(folder).rglob(f".*{_LEFTOVER}"))

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.errors import TellegenError
+from bridge.errors import SpecError, TellegenError
 from bridge.experiment.build import Experiment
 from bridge.experiment.data import DataSet, minibatches
 from bridge.experiment.folder import RunFolder, confusion
 from bridge.experiment.record import SampleTask, write_netlist, write_sample
 from bridge.experiment.state import TrainingState
-from bridge.experiment.store import RunLock, remove_leftovers, write_json_atomic
+from bridge.experiment.store import RunLock, write_json_atomic
 from bridge.ngspice.library import find_library
 from bridge.report import write_report
 from bridge.simulator import Simulator
@@ -211,22 +211,26 @@ def run_experiment(
     folder = RunFolder.choose(experiment, None if out is None else Path(out), resume)
     done = folder.results()
     if done is not None:
+        if not (folder.path / "report.html").exists():  # killed between the results and the report
+            write_report(folder.path)
         return {**done, "run": str(folder.path)}
     split = experiment.data()
     network = experiment.network(split)
     plan = experiment.plan(network)
-    experiment.estimator().check(plan)
-    experiment.loss()
+    experiment.check(split, plan)
     library = find_library()
     engine = experiment.spec.engine
-    folder.path.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError(f"the run folder {folder.path} cannot be made: {error.strerror}") from error
     with RunLock(folder.path):
-        remove_leftovers(folder.path)
         arrays = [split.train.inputs, split.train.targets, split.test.inputs, split.test.targets]
-        folder.begin(experiment, network, library.version, arrays)
+        processes = workers or engine.workers
+        folder.begin(experiment, network, library.version, arrays, processes)
         simulator = Simulator(
             plan,
-            workers=workers or engine.workers,
+            workers=processes,
             time_limit=engine.time_limit,
             memory_growth=engine.memory_limit << 20,
         )

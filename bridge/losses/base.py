@@ -12,14 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bridge.errors import TellegenError
+from bridge.errors import SpecError
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 
-class LossError(TellegenError):
+class LossError(SpecError):
     """A loss was given options or signals that it cannot work with, or a user's function is wrong."""
 
 

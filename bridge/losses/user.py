@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bridge.losses.base import BoolArray, ClassDecision, FloatArray, IntArray, LossError, as_pair
+from bridge.losses.base import BoolArray, ClassDecision, FloatArray, IntArray, LossError, as_pair, as_signals
 from bridge.losses.imports import import_function
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -34,7 +36,7 @@ class UserLoss:
     1e-5 of the largest component and the rounding error. Random outputs at which the function fails
     or is not finite are outside its domain and left out.
 
-    Pickling keeps the path, not the function: a worker imports it again, and checks it again.
+    Pickling keeps the path, not the function: a worker imports it again, once, and checks it again.
     Classes are decided as `ClassDecision` says.
 
     Attributes:
@@ -62,8 +64,8 @@ class UserLoss:
         self._function = import_function(path, self.folder)
         self._uses = 0
 
-    def __reduce__(self) -> tuple[type[UserLoss], tuple[str, Path, tuple[float, ...]]]:
-        return type(self), (self.path, self.folder, self._decision.levels)
+    def __reduce__(self) -> tuple[Callable[..., UserLoss], tuple[str, Path, tuple[float, ...]]]:
+        return _restored, (self.path, self.folder, self._decision.levels)
 
     def value(self, outputs: npt.ArrayLike, target: npt.ArrayLike) -> FloatArray:
         """Loss of each sample, shape `(...)`; outputs [V] and target of shape `(..., n_outputs)`.
@@ -88,6 +90,34 @@ class UserLoss:
         for sample in np.ndindex(voltages.shape[:-1]):
             result[sample] = self._one(voltages[sample], wanted[sample])
         return result
+
+    def check(self, target: npt.ArrayLike) -> None:
+        """Try the function, and its derivative if it gives one, at outputs near 0 V and near a target.
+
+        Outputs at which it fails or is not finite count as outside its domain, unless all are.
+
+        Args:
+            target: one sample's target, shape `(n_outputs,)`.
+
+        Raises:
+            LossError: the derivative is not that of the value, or the function fails everywhere.
+        """
+        wanted = as_signals(target, "target")
+        noise = np.random.default_rng(0).standard_normal((_RANDOM_POINTS, *wanted.shape))
+        failures: list[LossError] = []
+        points = [np.zeros_like(wanted), wanted.copy(), *noise, *np.abs(noise)]
+        for point in points:
+            try:
+                with np.errstate(all="ignore"):
+                    derivative = self._call(point, wanted)[1]
+                    self._quotients(point, wanted)
+            except LossError as error:
+                failures.append(error)
+                continue
+            if derivative is not None:
+                self._check(point, wanted, derivative)
+        if len(failures) == len(points):
+            raise failures[0]
 
     def predict(self, outputs: npt.ArrayLike) -> IntArray:
         """Class of each sample, shape `(...)`, from output voltages [V], shape `(..., n_outputs)`."""
@@ -180,3 +210,9 @@ class UserLoss:
                 f"the {what} being {wanted}"
             )
         return array
+
+
+@cache
+def _restored(path: str, folder: Path, levels: tuple[float, ...]) -> UserLoss:
+    """The loss in a process that it was sent to, one for all that is sent: its file runs once."""
+    return UserLoss(path, folder, levels)

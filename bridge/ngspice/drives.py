@@ -31,7 +31,7 @@ class Signals:
     order: int = 1
 
     def __post_init__(self) -> None:
-        if self.values.ndim != 2 or self.values.shape[1] != len(self.sources):
+        if self.values.ndim != 2 or not len(self.values) or self.values.shape[1] != len(self.sources):
             raise ValueError(f"values {self.values.shape} for {len(self.sources)} sources")
         if not np.isfinite(self.values).all():
             raise ValueError("a source was given a value that is not finite")
@@ -53,6 +53,11 @@ def sampled(times: ArrayLike, values: ArrayLike, first: int = 0, order: int = 1)
     """Sampled signals of consecutive sources: `values` is `(n_points, n_sources)`."""
     data = np.asarray(values, dtype=float)
     return Signals(tuple(range(first, first + data.shape[1])), data, np.asarray(times, dtype=float), order)
+
+
+def _packed(values: FloatArray) -> FloatArray:
+    """The same numbers as the callback reads them: doubles without gaps."""
+    return np.ascontiguousarray(values, dtype=np.float64)
 
 
 class SourceTable:
@@ -93,7 +98,7 @@ class SourceTable:
         """
         n = len(self._group_of)
         rest = (np.zeros(1), np.zeros((1, 1)))
-        self._kept = [rest, *((s.times, np.ascontiguousarray(s.values)) for s in signals)]
+        self._kept = [rest, *((_packed(s.times), _packed(s.values)) for s in signals)]
         self._group_of[:] = 0
         self._column_of[:] = 0
         self._groups = np.zeros((len(self._kept), cb.GROUP_WORDS), dtype=np.int64)
@@ -102,8 +107,9 @@ class SourceTable:
             self._groups[g] = (times.ctypes.data, values.ctypes.data, len(values), values.shape[1], order)
         for g, signal in enumerate(signals, start=1):
             places = np.asarray(signal.sources, dtype=np.int64)
-            if places.size and (places.min() < 0 or places.max() >= n):
-                raise ValueError(f"signals for source {places.max()}, the circuit has {n}")
+            outside = places[(places < 0) | (places >= n)]
+            if outside.size:
+                raise ValueError(f"signals for source {outside[0]}, the circuit has {n}")
             self._group_of[places] = g
             self._column_of[places] = np.arange(len(places))
         self._states = np.zeros((len(self._kept), cb.GROUP_STATE))

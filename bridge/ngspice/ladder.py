@@ -29,7 +29,10 @@ class Rung:
         """The deck with this rung's options."""
         if not self.options:
             return deck
-        return deck.with_options(**dict(self.options))
+        changes = dict(self.options)
+        own: tuple[tuple[str, float], ...] = changes.pop("extra", ())  # type: ignore[assignment]
+        kept = {key: value for key, value in deck.options.extra if key not in dict(own)}
+        return deck.with_options(**changes, extra=(*kept.items(), *own))
 
 
 AS_GIVEN = Rung("as given")

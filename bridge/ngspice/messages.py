@@ -19,6 +19,7 @@ _CONVERGENCE = re.compile(
     re.IGNORECASE,
 )
 _PSEUDO = re.compile(r"transient op finished", re.IGNORECASE)
+_SINGULAR = re.compile(r"singular matrix:\s+check nodes? (.+)", re.IGNORECASE)
 _STEPPING = (
     (re.compile(r"(dynamic|true) gmin stepping completed", re.IGNORECASE), "gmin stepping"),
     (re.compile(r"source stepping completed", re.IGNORECASE), "source stepping"),
@@ -51,6 +52,14 @@ def no_convergence(messages: Iterable[str]) -> bool:
 def pseudo_transient(messages: Iterable[str]) -> bool:
     """Whether an operating point is only the end of a pseudo-transient, settled or not."""
     return any(_PSEUDO.search(m) for m in messages)
+
+
+def singular(messages: Iterable[str]) -> str:
+    """Where the circuit's matrix is singular, as far as the simulator told; empty where it is not."""
+    for message in messages:
+        if found := _SINGULAR.search(message):
+            return found[1].strip()
+    return ""
 
 
 def stepping(messages: Iterable[str]) -> str:

@@ -6,8 +6,9 @@ import itertools
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ from circuits.numbers import spice_number
 FloatArray = NDArray[np.float64]
 
 _TIME_SLACK = 1e-9  # of the duration: rounding of the last time point
+_FIRST = 0.01  # ngspice begins with a hundredth of its print step: here 1e-4 of the largest step
 _serial = itertools.count(1)
 
 
@@ -91,6 +93,8 @@ class Circuit:
         changes = [(t, v) for t, v in zip(targets, map(float, values), strict=True) if known.get(t) != v]
         if not changes:
             return
+        for target, _ in changes:  # unknown until every variant has taken it over
+            known.pop(target, None)
         for loaded in self._variants.values():
             self.session.select(loaded)
             self._apply(changes)
@@ -163,7 +167,7 @@ class Circuit:
         failure: SimulationError | None = None
         for rung in ladder.TRANSIENT[first_rung:]:
             tmax = step * rung.step_factor
-            text = " ".join(spice_number(v) for v in (tmax, duration, 0.0, tmax))
+            text = " ".join(spice_number(v) for v in (_FIRST * tmax, duration, 0.0, tmax))
             rows = int(1.3 * duration / tmax) + 1000
             try:
                 names, values = self.session.run(
@@ -208,6 +212,10 @@ class Session:
         self.engine = engine or Engine.get()
         self.counts = Counts()
         self._dump_folder = dump_folder
+
+    def usage(self) -> dict[str, Any]:
+        """Counts since the start and the time spent inside the simulator [s]."""
+        return {**asdict(self.counts), "ngspice_seconds": self.engine.seconds}
 
     def load(self, deck: Deck) -> Circuit:
         """Load a deck.
@@ -295,6 +303,8 @@ class Session:
                 raise TimestepError("the time step became too small", self._evidence(deck, printed))
             if msg.no_convergence(printed):
                 what = "operating point" if duration is None else "transient"
+                if where := msg.singular(printed):
+                    what += f" has no unique solution at {where} (a floating node, or a loop of voltages) and"
                 raise ConvergenceError(f"the {what} did not converge", self._evidence(deck, printed))
             first = errors[0] if errors else "ngspice returned no values"
             raise IncompleteError(f"the simulation failed: {first}", self._evidence(deck, printed))

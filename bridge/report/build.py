@@ -10,13 +10,14 @@ import jinja2
 from bridge.experiment.store import write_atomic
 from bridge.report import sections
 from bridge.report.data import RunData, load
-from bridge.report.sections import Section
+from bridge.report.parts import Section
+from bridge.report.sample import sample
 
 _SECTIONS: tuple[Callable[[RunData], Section | None], ...] = (
     sections.training,
     sections.parameters,
     sections.network,
-    sections.sample,
+    sample,
     sections.confusion,
     sections.timing,
     sections.experiment,

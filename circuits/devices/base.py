@@ -107,6 +107,46 @@ class SpiceLine:
 
 
 @dataclass(frozen=True)
+class State:
+    """One internal state of a device: `dx/dt = rate`.
+
+    Attributes:
+        name: also its symbol in the device's laws.
+        rate: symbolic, in `u`, the states and the parameters [unit of the state / s].
+        initial: name of the parameter that holds its value at t = 0 of a transient from rest.
+        scale: a typical size of the state; the simulator holds `x / scale` on a node.
+        unit: SI unit as text.
+    """
+
+    name: str
+    rate: sp.Expr
+    initial: str
+    scale: float = 1.0
+    unit: str = "1"
+
+    @property
+    def symbol(self) -> sp.Symbol:
+        """The state in symbolic laws."""
+        return sp.Symbol(self.name, real=True)
+
+
+@dataclass(frozen=True)
+class SpiceContext:
+    """What the writer of a netlist knows and a device does not.
+
+    Attributes:
+        live: parameters of this element that must be alterable in the loaded circuit.
+        time_scale: duration of the transients [s]; sizes the capacitors that hold states.
+    """
+
+    live: frozenset[str] = frozenset()
+    time_scale: float = 1.0
+
+
+STANDALONE = SpiceContext()
+
+
+@dataclass(frozen=True)
 class Element:
     """A device placed on nodes.
 
@@ -142,9 +182,14 @@ class Element:
         self.device.check(self.name, values)
         return Element(self.name, self.device, self.nodes, tuple(values), self.model, self.driven)
 
-    def spice(self) -> list[SpiceLine]:
+    def spice(self, context: SpiceContext = STANDALONE) -> list[SpiceLine]:
         """The element's lines of SPICE."""
-        return self.device.spice(self)
+        return self.device.spice(self, context)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Parameter values by name."""
+        return {p.name: v for p, v in zip(self.device.parameters, self.values, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -155,8 +200,10 @@ class Device:
         kind: name of the family, for example `resistor`.
         terminals: names of the terminals, the branch's two first.
         parameters: the parameters in the order that elements store them.
-        law: branch current [A] as a function of the symbol `u` and the parameters' symbols, for a
-            two-terminal without memory; `None` for other devices.
+        law: branch current [A] as a function of the symbols of `u`, the states and the parameters;
+            `None` for devices without one.
+        charge: branch charge [C] as a function of `u` and the parameters; `None` for devices without.
+        states: internal states of the branch.
         reciprocal: whether the linearised device is reciprocal, so that it has a (pseudo-)co-content and
             equilibrium propagation covers it.
         description: one line for the documentation.
@@ -170,6 +217,8 @@ class Device:
     reciprocal: bool = True
     description: str = ""
     source: str = ""
+    charge: sp.Expr | None = None
+    states: tuple[State, ...] = ()
     _positions: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -233,9 +282,18 @@ class Device:
 
     # What families override.
 
-    def spice(self, element: Element) -> list[SpiceLine]:
+    def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:
         """The element's lines of SPICE."""
         raise NotImplementedError
+
+    def expand(self, element: Element) -> tuple[Element, ...]:
+        """The simple elements that a composite device consists of; the element itself for others."""
+        return (element,)
+
+    def expand_parameter(self, element: Element, parameter: str) -> tuple[str, str]:
+        """The simple element and its parameter that a composite's parameter is; itself for others."""
+        self.index(parameter)
+        return element.name, parameter
 
     def alter_target(self, element: Element, parameter: str) -> str:
         """The target of ngspice's `alter` that sets one parameter in a loaded circuit.
@@ -283,18 +341,31 @@ class Device:
         symbol = sp.Symbol(parameter, real=True)
         return self._evaluate(lambda law: sp.integrate(sp.diff(law, symbol), (U, 0, U)), u, values)
 
+    def evaluate(self, expression: sp.Expr, values: Mapping[str, Any]) -> FloatArray:
+        """A symbolic expression of the device at given values.
+
+        Args:
+            expression: in `u`, the states and the parameters.
+            values: every symbol's value by name; arrays broadcast.
+
+        Returns:
+            Array of the broadcast shape.
+        """
+        names = tuple(sorted(values))
+        shape = np.broadcast_shapes(*(np.shape(v) for v in values.values()))
+        result = _lambdify(expression, names)(*(np.asarray(values[n], dtype=float) for n in names))
+        return np.broadcast_to(np.asarray(result, dtype=float), shape).astype(float)
+
     def _evaluate(
         self, derive: Callable[[sp.Expr], sp.Expr], u: FloatArray, values: Mapping[str, Any]
     ) -> FloatArray:
         if self.law is None:
             raise NetworkError(f"a {self.kind} is not a two-terminal with a current law")
-        names = tuple(p.name for p in self.parameters)
-        function = _lambdify(derive(self.law), names)
-        result = function(u, *(np.asarray(values[n], dtype=float) for n in names))
-        return np.broadcast_to(np.asarray(result, dtype=float), np.shape(u)).astype(float)
+        known = {p.name: values[p.name] for p in self.parameters}
+        return self.evaluate(derive(self.law), {"u": u, **known})
 
 
 @lru_cache(maxsize=512)
 def _lambdify(expression: sp.Expr, names: tuple[str, ...]) -> Law:
-    symbols = [U, *(sp.Symbol(n, real=True) for n in names)]
+    symbols = [sp.Symbol(n, real=True) for n in names]
     return cast(Law, sp.lambdify(symbols, expression, modules="numpy"))

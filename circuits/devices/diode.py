@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from bridge.errors import NetworkError
-from circuits.devices.base import Device, Element, ModelCard, Parameter, SpiceLine, U
+from circuits.devices.base import Device, Element, ModelCard, Parameter, SpiceContext, SpiceLine, U
 from circuits.numbers import spice_number
 
 BOLTZMANN = 1.380649e-23
@@ -25,11 +25,11 @@ STANDARD_CARD = ModelCard("dlearn", "D", (("is", 1e-8), ("n", 1.5)))
 
 @dataclass(frozen=True)
 class _Diode(Device):
-    def spice(self, element: Element) -> list[SpiceLine]:
+    def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:
         if element.model is None:
             raise NetworkError(f"{element.name}: a diode needs a model card")
         area = element.value("area")
-        body = element.model.name + ("" if area == 1.0 else f" {spice_number(area)}")
+        body = element.model.name + ("" if area == 1.0 else f" area={spice_number(area)}")
         return [SpiceLine("D", element.name, element.nodes, body)]
 
     def alter_target(self, element: Element, parameter: str) -> str:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from circuits.devices.base import Device, Element, FloatArray, Parameter, SpiceLine, U
+from circuits.devices.base import Device, Element, FloatArray, Parameter, SpiceContext, SpiceLine, U
 from circuits.numbers import spice_number
 
 
 @dataclass(frozen=True)
 class _Resistor(Device):
-    def spice(self, element: Element) -> list[SpiceLine]:
+    def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:
         value = spice_number(1.0 / element.value("conductance"))
         return [SpiceLine("R", element.name, element.nodes, value)]
 
@@ -29,7 +29,7 @@ class _Resistor(Device):
 class _Reactive(Device):
     letter: str = "C"
 
-    def spice(self, element: Element) -> list[SpiceLine]:
+    def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:
         main, initial = self.parameters
         body = spice_number(element.value(main.name))
         if element.value(initial.name) != 0.0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.errors import NetworkError
-from circuits.devices.base import Device, Element, ModelCard, Parameter, SpiceLine
+from circuits.devices.base import Device, Element, ModelCard, Parameter, SpiceContext, SpiceLine
 from circuits.numbers import spice_number
 
 
@@ -13,7 +13,7 @@ from circuits.numbers import spice_number
 class _Independent(Device):
     letter: str = "V"
 
-    def spice(self, element: Element) -> list[SpiceLine]:
+    def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:
         body = "external" if element.driven else f"dc {spice_number(element.value('dc'))}"
         return [SpiceLine(self.letter, element.name, element.nodes, body, external=element.driven)]
 
@@ -30,7 +30,7 @@ class _Controlled(Device):
 
     letter: str = "E"
 
-    def spice(self, element: Element) -> list[SpiceLine]:
+    def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:
         out, control = element.nodes[:2], element.nodes[2:]
         gain = spice_number(element.value("gain"))
         if self.letter in "EG":
@@ -48,23 +48,24 @@ class _Controlled(Device):
 
 @dataclass(frozen=True)
 class _Amplifier(Device):
-    def spice(self, element: Element) -> list[SpiceLine]:
+    def expand(self, element: Element) -> tuple[Element, ...]:
         p, pref, q, qref = element.nodes
         name, inner = element.name, f"{element.name}_amp"
-        return [
-            SpiceLine("E", name, (inner, qref, p, pref), spice_number(element.value("gain"))),
-            SpiceLine("V", f"sense_{name}", (inner, q), "dc 0"),
-            SpiceLine("F", name, (p, pref), f"Vsense_{name} {spice_number(element.value('backward_gain'))}"),
-        ]
+        return (
+            VCVS.element(f"{name}_fwd", inner, qref, p, pref, gain=element.value("gain")),
+            CCCS.element(f"{name}_bwd", p, pref, inner, q, gain=element.value("backward_gain")),
+        )
 
-    def alter_target(self, element: Element, parameter: str) -> str:
-        letter = "ef"[self.index(parameter)]
-        return f"@{letter}{element.name}[gain]".lower()
+    def expand_parameter(self, element: Element, parameter: str) -> tuple[str, str]:
+        return f"{element.name}_{('fwd', 'bwd')[self.index(parameter)]}", "gain"
+
+    def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:
+        return [line for part in self.expand(element) for line in part.spice(context)]
 
 
 @dataclass(frozen=True)
 class _Switch(Device):
-    def spice(self, element: Element) -> list[SpiceLine]:
+    def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:
         if element.model is None:
             raise NetworkError(f"{element.name}: a switch needs a model card")
         return [SpiceLine("S", element.name, element.nodes, element.model.name)]

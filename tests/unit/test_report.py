@@ -18,7 +18,7 @@ from bridge.errors import TellegenError
 from bridge.report import text, write_report
 from bridge.report.data import Wiring
 from bridge.report.layout import places
-from bridge.report.phases import chosen_nodes, traces
+from bridge.report.phases import chosen_nodes, linear_below, traces
 
 HOSTILE = '<img src=x onerror="alert(1)">&$\\frac{'
 EPOCHS = 6
@@ -329,3 +329,18 @@ def test_layout_without_coordinates_puts_inputs_left_of_outputs() -> None:
 )  # fmt: skip
 def test_numbers_as_text(shown: str, expected: str) -> None:
     assert shown.replace(text.NBSP, " ") == expected
+
+
+def test_scale_of_displacements_is_logarithmic_only_where_it_must_be() -> None:
+    assert linear_below(np.array([[3e-6, -5e-6, 0.0], [-3e-6, 5e-6, 0.0]])) is None
+    assert linear_below(np.array([2e-4, 3e-6, 4e-6, -5e-6, 0.0])) == pytest.approx(1e-6)
+    assert linear_below(np.zeros(4)) is None
+
+
+def test_times_of_several_workers_are_no_share_of_the_wall_time(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    spec = yaml.safe_load((run / "spec.yaml").read_text()) | {"engine": {"workers": 3}}
+    (run / "spec.yaml").write_text(yaml.safe_dump(spec))
+    page = Page(write_report(run))
+    assert "3 workers together" in page.text
+    assert "of wall time" not in page.text

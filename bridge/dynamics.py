@@ -1,0 +1,294 @@
+"""Phases of a time-varying network: the free transient and the adjoint network's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.ngspice.drives import Signals
+from bridge.ngspice.session import Circuit, Session
+from bridge.phases import device_families
+from bridge.waveforms import Waveforms
+from circuits.adjoint import Adjoint, Coefficient, adjoint, adjoint_state, playback_source
+from circuits.deck import Deck, SolverOptions
+from circuits.devices.base import Device, Element
+from circuits.devices.behavioural import Behavioural, state_node
+from circuits.netlist import build_deck
+from circuits.network import GROUND, Network
+
+FloatArray = NDArray[np.float64]
+
+FIXED_GRID = SolverOptions(trtol=1e6)
+"""Options under which the time points depend on the largest step only, not on parameters."""
+
+_SENSED = {"inductor": "i(l{})", "voltage_source": "i(v{})", "cccs": "i(vsense_{})", "ccvs": "i(vsense_{})"}
+_ADJOINT_SENSED = {**_SENSED, "vcvs": "i(e{})", "adjoint_transfer": "i(vsense_{})"}
+
+
+def nodes_of(network: Network, deck_saves: Sequence[str]) -> tuple[str, ...]:
+    """Nodes among the saved vectors, in their order."""
+    known = set(network.nodes)
+    return tuple(s[2:-1] for s in deck_saves if s.startswith("v(") and s[2:-1] in known)
+
+
+@dataclass(frozen=True)
+class DynamicPlan:
+    """How a time-varying network is simulated; makes the phases in each worker.
+
+    Attributes:
+        network: what is built.
+        duration: of the transient [s].
+        step: largest time step [s].
+        from_rest: start from the elements' initial conditions; otherwise from the operating point of the
+            drives at t = 0, which depends on the parameters.
+        options: tolerances and methods; the default keeps the time points independent of parameters.
+    """
+
+    network: Network
+    duration: float
+    step: float
+    from_rest: bool = True
+    options: SolverOptions = FIXED_GRID
+
+    def __call__(self) -> DynamicPhases:
+        """Load the network in this process's engine."""
+        return DynamicPhases(self)
+
+    @cached_property
+    def flat(self) -> Network:
+        """The network of simple elements."""
+        return self.network.flat()
+
+    def saves(self) -> tuple[str, ...]:
+        """Vectors to keep: node voltages, branch currents and states that a gradient may need."""
+        nodes = [f"v({n})" for n in self.flat.nodes]
+        currents = [
+            _SENSED[e.device.kind].format(e.name) for e in self.flat.elements if e.device.kind in _SENSED
+        ]
+        states = [f"v({state_node(e.name, s.name)})" for e in self.flat.elements for s in e.device.states]
+        return tuple(n.lower() for n in (*nodes, *currents, *states))
+
+    def deck(self) -> Deck:
+        """The deck of the free phase."""
+        return build_deck(self.network, self.options, saves=self.saves(), time_scale=self.duration)
+
+
+def adjoint_deck(plan: DynamicPlan, made: Adjoint) -> Deck:
+    """The deck of an adjoint network: its sources are the nudges, then the playback."""
+    nodes = [f"v({n})" for n in made.network.nodes]
+    currents = [
+        _ADJOINT_SENSED[e.device.kind].format(e.name)
+        for e in made.network.elements
+        if e.device.kind in _ADJOINT_SENSED
+    ]
+    states = [
+        f"v({adjoint_state(e.name, s)})"
+        for e in made.network.elements
+        for s in getattr(e.device, "state_names", ())
+    ]
+    saves = tuple(n.lower() for n in (*nodes, *currents, *states))
+    return build_deck(made.network, plan.options, saves=saves, time_scale=plan.duration)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Elements of one device whose laws are evaluated together.
+
+    Attributes:
+        device: their family.
+        elements: the elements.
+        values: parameter values by name, `(n_elements,)` each.
+    """
+
+    device: Device
+    elements: tuple[Element, ...]
+    values: dict[str, FloatArray] = field(default_factory=dict)
+
+    def signals(self, waves: Waveforms) -> dict[str, FloatArray]:
+        """Every symbol of the laws along a trajectory: `u` and states `(n_points, n_elements)`."""
+        controls = slice(2, 4) if len(self.device.terminals) == 4 else slice(0, 2)
+        found: dict[str, FloatArray] = {
+            "u": np.stack([branch(waves, *e.nodes[controls]) for e in self.elements], axis=1)
+        }
+        for state in self.device.states:
+            columns = [waves[f"v({state_node(e.name, state.name)})".lower()] for e in self.elements]
+            found[state.name] = state.scale * np.stack(columns, axis=1)
+        return {**found, **self.values}
+
+
+def branch(waves: Waveforms, p: str, n: str) -> FloatArray:
+    """Voltage between two nodes over time, `(n_points,)` [V]."""
+    zero = np.zeros(len(waves))
+    plus = zero if p == GROUND else waves[f"v({p})".lower()]
+    return plus - (zero if n == GROUND else waves[f"v({n})".lower()])
+
+
+class DynamicPhases:
+    """A time-varying network loaded in this process.
+
+    Attributes:
+        plan: what was loaded and how it is simulated.
+        parameters: current values of the trainable parameters, `(n_trainable,)`.
+    """
+
+    def __init__(self, plan: DynamicPlan, session: Session | None = None) -> None:
+        self.plan = plan
+        self.session = session or Session()
+        self.circuit: Circuit = self.session.load(plan.deck())
+        flat = plan.flat
+        self.targets = tuple(
+            flat.element(t.element).device.alter_target(flat.element(t.element), t.parameter)
+            for t in flat.trainable
+        )
+        self.families = device_families(flat)
+        self.parameters = flat.parameters
+        self._adjoint: tuple[Adjoint, Circuit] | None = None
+
+    def update(self, state: Any) -> None:
+        """Write the trainable parameters `(n_trainable,)` into the loaded circuits."""
+        values = np.asarray(state, dtype=float)
+        self.circuit.alter(self.targets, self.alter_values(values))
+        self.parameters = values
+        self._adjoint_current = False
+
+    def run(self, task: Any) -> Any:
+        """Do a task on these phases."""
+        return task.run(self)
+
+    def usage(self) -> dict[str, Any]:
+        """Counts since the start and the time spent inside the simulator [s]."""
+        return self.session.usage()
+
+    def alter_values(self, parameters: FloatArray) -> FloatArray:
+        """What the simulator is told for parameter values, both `(n_trainable,)`."""
+        told = np.array(parameters, dtype=float)
+        for device, parameter, places in self.families:
+            told[places] = device.alter_value(parameter, told[places])
+        return told
+
+    @cached_property
+    def network(self) -> Network:
+        """The flat network (at the parameters that were loaded)."""
+        return self.plan.flat
+
+    def free(self, drives: Signals | None) -> Waveforms:
+        """The free phase, with the driven sources playing `drives`."""
+        signals = [drives] if drives is not None and len(drives.sources) else []
+        return self.circuit.transient(signals, self.plan.duration, self.plan.step, uic=self.plan.from_rest)
+
+    def outputs(self, waves: Waveforms) -> FloatArray:
+        """Output voltages over time, `(n_points, n_outputs)` [V]."""
+        return np.stack([branch(waves, o.plus, o.minus) for o in self.plan.flat.outputs], axis=1)
+
+    # The adjoint phase.
+
+    def groups(self) -> list[Group]:
+        """Elements that play back, grouped by device, with their present parameter values."""
+        network = self.plan.flat.with_parameters(self.parameters)
+        made, _ = self.adjoint_circuit()
+        found: dict[Device, list[Element]] = {}
+        for name in made.playback:
+            element = network.element(name)
+            found.setdefault(element.device, []).append(element)
+        return [make_group(device, elements) for device, elements in found.items()]
+
+    def adjoint_circuit(self) -> tuple[Adjoint, Circuit]:
+        """The adjoint network, loaded, with the present parameters."""
+        if self._adjoint is None:
+            made = adjoint(self.plan.flat)
+            self._adjoint = made, self.session.load(adjoint_deck(self.plan, made))
+        made, circuit = self._adjoint
+        self._write_adjoint_parameters(made, circuit)
+        return made, circuit
+
+    def _write_adjoint_parameters(self, made: Adjoint, circuit: Circuit) -> None:
+        targets, values = [], []
+        kept = {e.name: e for e in made.network.elements}
+        for entry, value in zip(self.plan.flat.trainable, self.parameters, strict=True):
+            element = kept.get(entry.element)
+            if element is None or element.name in made.playback or not element.device.parameters:
+                continue  # played back, or an independent source
+            if entry.parameter.startswith("initial") or element.device.kind == "voltage_source":
+                continue
+            sign = -1.0 if element.device.kind in ("vcvs", "cccs") else 1.0
+            targets.append(element.device.alter_target(element, element.device.parameters[0].name))
+            told = element.device.alter_value(entry.parameter, np.array([sign * value]))
+            values.append(float(told[0]))
+        circuit.alter(targets, values)
+
+    def adjoint(self, waves: Waveforms, nudges: Signals) -> tuple[Waveforms, dict[tuple[str, str], float]]:
+        """The adjoint phase.
+
+        Args:
+            waves: the free trajectory.
+            nudges: `+e` reversed in time, for the outputs.
+
+        Returns:
+            The adjoint signals over `tau`, and the scale of every adjoint state by element and state.
+        """
+        made, circuit = self.adjoint_circuit()
+        place = {name: k for k, name in enumerate(circuit.deck.sources)}
+        sources: list[int] = []
+        columns: list[FloatArray] = []
+        scales: dict[tuple[str, str], float] = {}
+        for group in self.groups():
+            for element, key, values in played(group, waves, made, self.plan.duration, scales):
+                sources.append(place[f"v{playback_source(element, key)}".lower()])
+                columns.append(values)
+        signals = [nudges]
+        if columns:
+            reverse = self.plan.duration - waves.time[::-1]
+            reverse[0] = max(reverse[0], 0.0)
+            signals.append(Signals(tuple(sources), np.stack(columns, axis=1)[::-1].copy(), reverse, order=3))
+        found = circuit.transient(signals, self.plan.duration, self.plan.step, uic=True)
+        return found, scales
+
+
+def make_group(device: Device, elements: Sequence[Element]) -> Group:
+    """A group with its parameter values as arrays."""
+    values = {p.name: np.array([e.value(p.name) for e in elements]) for p in device.parameters}
+    return Group(device, tuple(elements), values)
+
+
+def played(
+    group: Group,
+    waves: Waveforms,
+    made: Adjoint,
+    duration: float,
+    scales: dict[tuple[str, str], float],
+) -> list[tuple[str, str, FloatArray]]:
+    """What the sources of a group play over the free phase's time: element, key, values `(n_points,)`.
+
+    The scales of the adjoint states are chosen here and added to `scales`.
+    """
+    signals = group.signals(waves)
+    device = group.device
+    keys: tuple[Coefficient, ...] = made.playback[group.elements[0].name]
+    raw = {k.key: device.evaluate(k.expression, signals) for k in keys}
+    rows = []
+    for column, element in enumerate(group.elements):
+        one = {key: values[:, column] for key, values in raw.items()}
+        for state in device.states:
+            drive = one.get(f"fx_{state.name}", np.zeros(1)) * state.scale
+            scales[element.name, state.name] = duration * float(np.abs(drive).max()) or 1.0
+        for state in device.states:
+            k = scales[element.name, state.name]
+            if f"fx_{state.name}" in one:
+                one[f"fx_{state.name}"] = one[f"fx_{state.name}"] * state.scale / k
+            if f"hu_{state.name}" in one:
+                one[f"hu_{state.name}"] = one[f"hu_{state.name}"] * k / state.scale
+            for other in device.states:
+                key = f"hx_{state.name}_{other.name}"
+                if key in one:  # d rate(state) / d other, seen by the adjoint of other
+                    ratio = k / scales[element.name, other.name] * other.scale / state.scale
+                    one[key] = one[key] * ratio
+        if "cu" in one and isinstance(device, Behavioural):
+            reference = next(e for e in made.network.elements if e.name == element.name).device
+            one["cu"] = one["cu"] / reference.reference  # type: ignore[attr-defined]
+        rows += [(element.name, key, values) for key, values in one.items()]
+    return rows

@@ -1,0 +1,109 @@
+"""The adjoint network, simulated in ngspice: exact gradients of any transient.
+
+After a free phase, the adjoint network (`circuits.adjoint`) runs once with the derivative of the loss,
+reversed in time, injected at the outputs. Every parameter's gradient is then an integral of two signals at
+its own element (`bridge.estimators.sensitivities`): one free and one adjoint transient whatever the number
+of parameters. Source: Director and Rohrer, IEEE Trans. Circuit Theory 16, 318 (1969).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bridge.dynamics import DynamicPhases, DynamicPlan
+from bridge.estimators.base import FloatArray, Gradient
+from bridge.estimators.sensitivities import Trajectories, gradients, meet
+from bridge.losses.waveform import WaveformLoss, WaveformValue
+from bridge.ngspice.drives import Signals
+from bridge.quadrature import trapezoid_weights
+from bridge.waveforms import Waveforms
+from circuits.adjoint import adjoint
+
+
+@dataclass(frozen=True)
+class DynamicBatch:
+    """Samples of a time-varying network.
+
+    Attributes:
+        times: of the drives, `(n_times,)` [s].
+        drives: `(n_samples, n_times, n_drives)` [V or A].
+        targets: one a sample, whatever the loss takes.
+    """
+
+    times: FloatArray
+    drives: FloatArray
+    targets: Sequence[Any]
+
+    def __len__(self) -> int:
+        return len(self.drives)
+
+    def signals(self, sample: int) -> Signals:
+        """What the driven sources play in a sample."""
+        values = self.drives[sample]
+        return Signals(tuple(range(values.shape[1])), values, self.times)
+
+
+def error_signal(waves: Waveforms, loss: WaveformValue, duration: float) -> Signals:
+    """The loss's derivative as a current `+e` over reversed time, for the nudge sources.
+
+    The integral part becomes the density `derivative / weight` at each time point. The terminal part is an
+    impulse at `tau = 0`: all of its charge flows in the simulator's first step, a ten-thousandth of the
+    others and integrated by the backward Euler rule, which takes the current at its end for all of it.
+    """
+    density = loss.derivative / trapezoid_weights(waves.time)[:, None]
+    times = np.maximum(duration - waves.time[::-1], 0.0)
+    values = density[::-1]
+    if loss.terminal.any():
+        first, second = waves.time[0], waves.time[1]
+        grid = np.union1d(times, [0.0, first, second])
+        values = np.stack([np.interp(grid, times, c) for c in values.T], axis=1)
+        values[np.searchsorted(grid, first)] += loss.terminal / first
+        times = grid
+    return Signals(tuple(range(values.shape[1])), values.copy(), times)
+
+
+@dataclass(frozen=True)
+class AdjointTask:
+    """One sample: its loss, outputs and gradient."""
+
+    batch: DynamicBatch
+    sample: int
+    loss: WaveformLoss
+
+    def run(self, phases: DynamicPhases) -> tuple[float, FloatArray]:
+        """Loss and gradient `(n_trainable,)` of the sample."""
+        waves = phases.free(self.batch.signals(self.sample))
+        found = self.loss.evaluate(waves.time, phases.outputs(waves), self.batch.targets[self.sample])
+        duration = phases.plan.duration
+        nudges = error_signal(waves, found, duration)
+        reply, scales = phases.adjoint(waves, nudges)
+        tail = np.zeros(len(reply.names))
+        pairing = meet(waves, reply, duration, scales=scales, tail=tail)
+        if found.terminal.any():  # the first interval's integral is the backward Euler step's
+            pairing["weights"][0] = reply.time[0]
+        return found.value, gradients(phases, Trajectories(**pairing))
+
+
+class AdjointNetwork:
+    """Exact gradients of transients from the adjoint network."""
+
+    name: ClassVar[str] = "adjoint"
+
+    def check(self, plan: DynamicPlan) -> None:
+        """Refuse networks with an element whose derivative is not known."""
+        adjoint(plan.flat)
+
+    def tasks(self, plan: DynamicPlan, batch: DynamicBatch, loss: WaveformLoss) -> Sequence[AdjointTask]:
+        """One task a sample."""
+        return [AdjointTask(batch, k, loss) for k in range(len(batch))]
+
+    def combine(
+        self, plan: DynamicPlan, batch: DynamicBatch, results: Sequence[tuple[float, FloatArray]]
+    ) -> Gradient:
+        """Mean over the batch."""
+        losses = np.array([r[0] for r in results])
+        return Gradient(float(losses.mean()), np.mean([r[1] for r in results], axis=0), np.zeros((0, 0)))

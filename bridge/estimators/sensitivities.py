@@ -1,0 +1,174 @@
+"""Each parameter's gradient from signals at its own element: `-integral lambda^T dF/dp`.
+
+`F` is the row of the network's equations that the element writes into; all integrals run over reversed time,
+the free signals are taken at `T - tau`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+from scipy import sparse
+
+from bridge.dynamics import DynamicPhases, branch, make_group
+from bridge.errors import UnsupportedElementError
+from bridge.quadrature import derivative, interpolation_matrix
+from bridge.waveforms import Waveforms
+from circuits.adjoint import adjoint_state
+from circuits.devices.base import Device, Element
+from circuits.devices.fractional import Transfer
+from circuits.network import GROUND
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """A free and an adjoint trajectory, and how they meet.
+
+    Attributes:
+        free: signals of the free phase.
+        adjoint: signals of the adjoint phase.
+        reverse: `(n_adjoint, n_free)`, takes free signals to the adjoint's reversed time points.
+        weights: of the integrals over the adjoint's time points, `(n_adjoint,)` [s].
+        scales: scale of every adjoint state, by element and state.
+        tail: integral of every adjoint signal after the end (free phases that start from an operating
+            point), `(n_adjoint_signals,)`; zero for those from rest.
+    """
+
+    free: Waveforms
+    adjoint: Waveforms
+    reverse: sparse.csr_array
+    weights: FloatArray
+    scales: dict[tuple[str, str], float]
+    tail: FloatArray
+
+    def inner(self, free: FloatArray, signal: FloatArray, tail: FloatArray | float = 0.0) -> FloatArray:
+        """`integral free(T - tau) signal(tau)` for signals `(n, k)`, `(k,)`, with its tail."""
+        total = np.einsum("t,tk,tk->k", self.weights, self.reverse @ free, signal)
+        return np.asarray(total + free[0] * tail)
+
+    def column(self, name: str) -> tuple[FloatArray, float]:
+        """An adjoint signal over time and its integral after the end."""
+        place = self.adjoint.names.index(name.lower())
+        return self.adjoint.values[:, place], float(self.tail[place])
+
+    def between(self, p: str, n: str) -> tuple[FloatArray, float]:
+        """The adjoint voltage between two nodes and its integral after the end."""
+        value, tail = np.zeros(len(self.adjoint)), 0.0
+        for node, sign in ((p, 1.0), (n, -1.0)):
+            if node != GROUND:
+                more, rest = self.column(f"v({node})")
+                value, tail = value + sign * more, tail + sign * rest
+        return value, tail
+
+
+def meet(free: Waveforms, adjoint: Waveforms, duration: float, **more: Any) -> dict[str, Any]:
+    """The interpolation and weights that pair a free with an adjoint trajectory."""
+    from bridge.quadrature import trapezoid_weights
+
+    return {
+        "free": free,
+        "adjoint": adjoint,
+        "reverse": interpolation_matrix(free.time, duration - adjoint.time),
+        "weights": trapezoid_weights(adjoint.time),
+        **more,
+    }
+
+
+def gradients(phases: DynamicPhases, paths: Trajectories) -> FloatArray:
+    """The gradient with respect to every trainable parameter, `(n_trainable,)`."""
+    network = phases.plan.flat.with_parameters(phases.parameters)
+    result = np.zeros(len(network.trainable))
+    families: dict[tuple[Device, str], list[int]] = {}
+    for k, entry in enumerate(network.trainable):
+        families.setdefault((network.element(entry.element).device, entry.parameter), []).append(k)
+    for (device, parameter), places in families.items():
+        elements = [network.element(network.trainable[k].element) for k in places]
+        result[places] = _family(device, parameter, elements, paths)
+    return result
+
+
+def _stack(parts: Sequence[tuple[FloatArray, float]]) -> tuple[FloatArray, FloatArray]:
+    return np.stack([p[0] for p in parts], axis=1), np.array([p[1] for p in parts])
+
+
+def _family(device: Device, parameter: str, elements: Sequence[Element], paths: Trajectories) -> FloatArray:
+    free = paths.free
+
+    def voltages(first: int) -> FloatArray:
+        return np.stack([branch(free, *e.nodes[first : first + 2]) for e in elements], axis=1)
+
+    def adjoints(first: int) -> tuple[FloatArray, FloatArray]:
+        return _stack([paths.between(*e.nodes[first : first + 2]) for e in elements])
+
+    def currents(pattern: str) -> FloatArray:
+        return np.stack([free[pattern.format(e.name).lower()] for e in elements], axis=1)
+
+    def adjoint_currents(pattern: str) -> tuple[FloatArray, FloatArray]:
+        return _stack([paths.column(pattern.format(e.name)) for e in elements])
+
+    kind = device.kind
+    if kind == "resistor":
+        return -paths.inner(voltages(0), *adjoints(0))
+    if kind == "capacitor":
+        if parameter == "initial_voltage":
+            return np.asarray([e.value("capacitance") for e in elements] * adjoints(0)[0][-1])
+        return -paths.inner(derivative(free.time, voltages(0)), adjoints(0)[0])
+    if kind == "inductor":
+        signal, _ = adjoint_currents("i(l{})")
+        if parameter == "initial_current":
+            return np.asarray([-e.value("inductance") for e in elements] * signal[-1])
+        return paths.inner(derivative(free.time, currents("i(l{})")), signal)
+    if kind == "vccs":
+        return -paths.inner(voltages(2), *adjoints(0))
+    if kind == "vcvs":
+        return paths.inner(voltages(2), *adjoint_currents("i(vsense_{})"))
+    if kind == "cccs":
+        return -paths.inner(currents("i(vsense_{})"), *adjoints(0))
+    if kind == "ccvs":
+        return paths.inner(currents("i(vsense_{})"), *adjoint_currents("i(vsense_{})"))
+    if kind in ("voltage_source", "current_source"):
+        ones = np.ones((len(free), len(elements)))
+        if kind == "current_source":
+            return -paths.inner(ones, *adjoints(0))
+        return paths.inner(ones, *adjoint_currents("i(v{})"))
+    return _symbolic(device, parameter, elements, paths, adjoints(0))
+
+
+def _symbolic(
+    device: Device,
+    parameter: str,
+    elements: Sequence[Element],
+    paths: Trajectories,
+    across: tuple[FloatArray, FloatArray],
+) -> FloatArray:
+    group = make_group(device, elements)
+    signals = group.signals(paths.free)
+    by = sp.Symbol(parameter, real=True)
+    result = np.zeros(len(elements))
+    if isinstance(device, Transfer):
+        slope = device.evaluate(sp.diff(device.law, by), signals)
+        parts = [paths.column(f"i(vsense_{e.name})") for e in elements]
+        return paths.inner(slope, *_stack(parts))
+    if device.law is not None and device.law.has(by):
+        result -= paths.inner(device.evaluate(sp.diff(device.law, by), signals), *across)
+    if device.charge is not None and device.charge.has(by):
+        slope = device.evaluate(sp.diff(device.charge, by), signals)
+        result -= paths.inner(derivative(paths.free.time, slope), across[0])
+    for state in device.states:
+        scales = np.array([paths.scales[e.name, state.name] for e in elements]) / state.scale
+        held, tail = _stack([paths.column(f"v({adjoint_state(e.name, state.name)})") for e in elements])
+        if state.rate.has(by):
+            slope = device.evaluate(sp.diff(state.rate, by), signals)
+            result += paths.inner(slope, held * scales, tail * scales)
+        if state.initial == parameter:
+            result += scales * held[-1]
+    if parameter == "initial_voltage":
+        raise UnsupportedElementError(elements[0].name, "initial_voltage of a nonlinear capacitor")
+    return result

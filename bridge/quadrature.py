@@ -1,0 +1,50 @@
+"""Integrals and interpolation on a simulator's own time points."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+FloatArray = NDArray[np.float64]
+
+
+def trapezoid_weights(times: FloatArray, start: float = 0.0) -> FloatArray:
+    """Weights `(n,)` [s] of the trapezoidal rule on `times`, from `start` to the last time.
+
+    Between `start` and the first time point the first value holds (the simulator stores none at t = 0 when
+    it starts from initial conditions).
+    """
+    weights = np.zeros(len(times))
+    steps = np.diff(times)
+    weights[:-1] += 0.5 * steps
+    weights[1:] += 0.5 * steps
+    weights[0] += times[0] - start
+    return weights
+
+
+def interpolation_matrix(times: FloatArray, at: FloatArray) -> sparse.csr_array:
+    """Cubic interpolation from samples at `times` to the points `at`, `(len(at), len(times))`.
+
+    Each row holds the weights of the four samples around its point; points beyond the first or last sample
+    take that sample's value.
+    """
+    n, m = len(times), len(at)
+    if n < 4:
+        raise ValueError(f"{n} samples: cubic interpolation needs four")
+    inside = np.clip(at, times[0], times[-1])
+    first = np.clip(np.searchsorted(times, inside, side="right") - 2, 0, n - 4)
+    nodes = times[first[:, None] + np.arange(4)]
+    weights = np.ones((m, 4))
+    for i in range(4):
+        for j in range(4):
+            if i != j:
+                weights[:, i] *= (inside - nodes[:, j]) / (nodes[:, i] - nodes[:, j])
+    rows = np.repeat(np.arange(m), 4)
+    columns = (first[:, None] + np.arange(4)).ravel()
+    return sparse.csr_array((weights.ravel(), (rows, columns)), shape=(m, n))
+
+
+def derivative(times: FloatArray, values: FloatArray) -> FloatArray:
+    """Time derivative of signals `(n, ...)` by second-order differences on non-uniform times."""
+    return np.asarray(np.gradient(values, times, axis=0, edge_order=2 if len(times) > 2 else 1))

@@ -1,0 +1,214 @@
+"""Writes the tables of `docs/experiment-file.md` from the schema of experiment files.
+
+Run it as `python docs/.mkdocs/experiment_file.py`; with `--check` it writes nothing and tells by its exit
+status whether the page is up to date.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import annotated_types as limits
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from bridge.experiment.spec import ExperimentSpec
+from bridge.units import Quantity, format_quantity
+
+PAGE = Path(__file__).resolve().parents[1] / "experiment-file.md"
+BEGIN, END = "<!-- begin: generated from the schema -->", "<!-- end -->"
+# What the schema itself leaves unsaid.
+MEANINGS = {
+    "description": "one line for the report",
+    "seed": "of the split, the initial conductances and the order of the samples",
+    "circuit": "the network that is built",
+    "loss": "what training makes small; a mean over the samples",
+    "estimator": "how the gradient is found",
+    "analysis": "how a phase is simulated",
+    "circuit.conductance.initial_lower": "lower end of the initial values",
+    "circuit.conductance.initial_upper": "upper end of the initial values",
+    "circuit.conductance.distribution": "how initial values are drawn between these ends",
+    "circuit.bias": "two further nodes are held at +-bias; 0 for none",
+    "data.source": "`xor`: its four patterns, all for training and for the test; `iris`, `digits`: the sets "
+    "in scikit-learn; `csv`: your own file",
+    "data.file": "the CSV file, for `csv` only",
+    "data.test_fraction": "share of the rows held out, stratified by class",
+    "data.scaling": "by mean and deviation (`standard`) or by least and greatest value (`min_max`) of the "
+    "training rows; `none`: features are volts already",
+    "loss.scale": "steepness of the softmax: e-folds of the odds a volt",
+    "estimator.relative_step": "step as a share of the parameter's value",
+    "analysis.duration": "length of the transient",
+    "training.epochs": "passes over the training data; 0 only evaluates the initial network",
+    "training.batch_size": "samples an update",
+    "training.optimizer.kind": "update rule",
+    "training.optimizer.space": "`linear`: step the conductance; `log`: step its logarithm",
+    "training.optimizer.momentum": "share of the velocity that is kept (`momentum`)",
+    "training.optimizer.beta1": "share of the first moment that is kept (`adam`)",
+    "training.optimizer.beta2": "share of the second moment that is kept (`adam`)",
+    "training.schedule.kind": "shape of the learning rate over the epochs",
+    "training.early_stop.metric": "what is watched",
+    "engine.reltol": "ngspice's relative tolerance",
+    "engine.abstol": "ngspice's tolerance of currents",
+    "engine.vntol": "ngspice's tolerance of voltages",
+    "engine.klu": "use the solver KLU: faster for large networks, slower for small ones",
+}
+_SIGNS = ((limits.Gt, "gt", "> "), (limits.Ge, "ge", "≥ "), (limits.Lt, "lt", "< "), (limits.Le, "le", "≤ "))
+
+
+def sections(annotation: Any) -> list[type[BaseModel]]:
+    """The section classes that a field may hold: none, one, or one a kind."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+        return [found for part in typing.get_args(annotation) for found in sections(part)]
+    return []
+
+
+def marks(annotation: Any) -> Iterator[Any]:
+    """Everything that is annotated to a type, or to one of those that it may be."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        first, *rest = typing.get_args(annotation)
+        yield from marks(first)
+        yield from rest
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        for part in typing.get_args(annotation):
+            yield from marks(part)
+
+
+def type_text(annotation: Any) -> str:
+    """A type in words."""
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return type_text(parts[0])
+    if origin is typing.Literal:
+        return ", ".join(f"`{part}`" for part in parts)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(type_text(part) for part in parts if part is not type(None))
+    if origin is list:
+        return f"list of {type_text(parts[0]).replace('pair', 'pairs', 1).removesuffix('s')}s"
+    if origin is tuple:
+        return f"pair of {type_text(parts[0])}s"
+    names = {float: "number", int: "whole number", bool: "`true`, `false`", str: "text", Path: "file"}
+    return names.get(annotation, str(getattr(annotation, "__name__", annotation)))
+
+
+def unit_and_range(field: FieldInfo) -> tuple[str, str]:
+    """Unit of a quantity and the bounds of its value."""
+    found = [*field.metadata, *marks(field.annotation)]
+    unit = next((mark.unit for mark in found if isinstance(mark, Quantity)), "")
+    bounds = [
+        f"{sign}{getattr(mark, name):g}"
+        for mark in found
+        for limit, name, sign in _SIGNS
+        if isinstance(mark, limit)
+    ]
+    return unit, ", ".join(bounds)
+
+
+def default_text(field: FieldInfo, unit: str) -> str:
+    """The default as one would write it."""
+    value = field.default
+    if value is PydanticUndefined:
+        return "required"
+    if value is None:
+        return "none"
+    if isinstance(value, BaseModel):
+        chosen = discriminator(type(value))
+        return f"`{chosen[0]}: {chosen[1]}`" if chosen else "as below"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, float):
+        return f"`{format_quantity(value, unit) if unit else f'{value:g}'}`"
+    return f"`{value}`" if value != "" else "empty"
+
+
+def discriminator(model: type[BaseModel]) -> tuple[str, str] | None:
+    """The key and the word that choose this section, such as `kind: mse`."""
+    for name, field in model.model_fields.items():
+        parts = typing.get_args(field.annotation)
+        if name in ("kind", "topology") and typing.get_origin(field.annotation) is typing.Literal:
+            return (name, str(parts[0])) if len(parts) == 1 else None
+    return None
+
+
+def kind(model: type[BaseModel]) -> str:
+    """The word that chooses a section, or what it is."""
+    chosen = discriminator(model)
+    return f"`{chosen[1]}`" if chosen else "mapping"
+
+
+def anchor(path: str, model: type[BaseModel]) -> str:
+    """Where a section's table is on the page."""
+    chosen = discriminator(model)
+    return "-".join([path, *([chosen[1]] if chosen else [])]).replace(".", "-")
+
+
+def table(model: type[BaseModel], path: str, done: dict[type[BaseModel], str]) -> list[str]:
+    """The table of one section, then those of the sections inside."""
+    lines = ["| key | value | unit | default | meaning |", "|---|---|---|---|---|"]
+    inner: list[tuple[str, type[BaseModel]]] = []
+    for name, field in model.model_fields.items():
+        below = f"{path}.{name}" if path else name
+        models = sections(field.annotation)
+        if models:
+            value = ", ".join(f"[{kind(m)}](#{done.get(m) or anchor(below, m)})" for m in models)
+            unit = ""
+            inner += [(below, m) for m in models]
+            meaning = field.description or MEANINGS.get(below) or summary(models[0])
+        else:
+            unit, bounds = unit_and_range(field)
+            value = ", ".join(part for part in (type_text(field.annotation), bounds) if part)
+            chosen = discriminator(model)
+            if chosen and chosen[0] == name:
+                meaning = "chooses this section"
+            else:
+                meaning = field.description or MEANINGS[below]
+        cells = [f"`{name}`", value, unit, default_text(field, unit), meaning]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    lines.append("")
+    for below, part in inner:
+        if part in done:
+            continue
+        done[part] = anchor(below, part)
+        chosen = discriminator(part)
+        title = f"`{below}`" + (f" with `{chosen[0]}: {chosen[1]}`" if chosen else "")
+        lines += [f"{'##' if '.' not in below else '###'} {title} {{ #{done[part]} }}", "", summary(part), ""]
+        lines += table(part, below, done)
+    return lines
+
+
+def summary(model: type[BaseModel]) -> str:
+    """The first line of a section's docstring."""
+    return (model.__doc__ or "").strip().splitlines()[0]
+
+
+def generated() -> str:
+    """All tables."""
+    head = ["## The file { #file }", "", summary(ExperimentSpec), ""]
+    return "\n".join([*head, *table(ExperimentSpec, "", {})])
+
+
+def page(old: str) -> str:
+    """The page with its generated part as the schema wants it."""
+    head, rest = old.split(BEGIN)
+    return f"{head}{BEGIN}\n\n{generated()}\n{END}{rest.split(END, 1)[1]}"
+
+
+def main() -> int:
+    """Write the page, or check it."""
+    old = PAGE.read_text(encoding="utf-8")
+    new = page(old)
+    if "--check" not in sys.argv:
+        PAGE.write_text(new, encoding="utf-8")
+        return 0
+    return int(new != old)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,258 @@
+"""The pool: the same results whatever the number of workers, and whatever happens to them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from pool_handlers import RC, Circuit
+
+from bridge.errors import SimulationError, WorkerError
+from bridge.ngspice.drives import constant
+from bridge.ngspice.pool import Pool
+from bridge.ngspice.session import Session
+
+OPS = [("op", v) for v in np.linspace(-2.0, 3.0, 23)]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Until something is so; the limit only ends a test that is broken."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.005)
+
+
+def right(volts: float, ohms: float = 1e3) -> float:
+    """The operating point in this process."""
+    circuit = Session().load(RC)
+    circuit.alter(["r1"], [ohms])
+    return float(circuit.operating_point([constant([volts])])[0])
+
+
+def assert_works(pool: Pool) -> None:
+    """Every worker gives this call's answers, not those of an earlier one."""
+    assert pool.map(OPS) == [right(v) for _, v in OPS]
+    assert pool.map(OPS[::-1]) == [right(v) for _, v in OPS[::-1]]
+
+
+def when_begun(file: Path, action: Callable[[], None]) -> threading.Thread:
+    def run() -> None:
+        wait_for(file.exists)
+        action()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_one_and_three_workers_give_the_same_bits_in_the_order_of_the_tasks() -> None:
+    tasks: list[tuple[str, Any]] = [(("op", "tran")[k % 2], 0.1 * k) for k in range(16)]
+    results = []
+    for workers in (1, 3):
+        with Pool(Circuit(), workers) as pool:
+            answers = []
+            for ohms in (1e3, 330.0, 4.7e3):
+                pool.update(ohms)
+                answers.append(pool.map(tasks))
+            if workers == 3:
+                assert len(set(pool.map([("pid", None)] * 30)) & set(pool.pids())) > 1
+        results.append(answers)
+    for one, three, ohms in zip(*results, (1e3, 330.0, 4.7e3), strict=True):
+        for (what, volts), a, b in zip(tasks, one, three, strict=True):
+            if what == "op":
+                assert a == b == right(volts, ohms)
+            else:
+                assert np.array_equal(a.values, b.values)
+                assert np.array_equal(a.time, b.time)
+                assert np.abs(a.values).max() > 0 or volts == 0.0
+
+
+def test_no_tasks_give_no_results() -> None:
+    with Pool(Circuit()) as pool:
+        assert pool.map([]) == []
+
+
+def test_a_worker_killed_in_the_middle_of_a_job_is_replaced_and_the_job_repeated(tmp_path: Path) -> None:
+    with Pool(Circuit(), 1) as pool:
+        pool.update(2e3)
+        before = pool.pids()
+        file = tmp_path / "begun"
+        thread = when_begun(file, lambda: os.kill(before[0], signal.SIGKILL))
+        found = pool.map([("op", 1.0), ("busy", str(file)), ("op", 2.0)])
+        thread.join()
+        assert (found[0], found[2]) == (right(1.0, 2e3), right(2.0, 2e3))
+        assert found[1] == pytest.approx(right(1.0, 2e3), abs=1e-6)  # the new worker has the state
+        assert pool.replaced == 1
+        assert pool.pids() != before
+        assert not psutil.pid_exists(before[0])
+        assert pool.usage()["transients"] == 1
+
+
+def test_an_idle_worker_that_was_killed_is_replaced_at_the_next_call() -> None:
+    with Pool(Circuit(), 2) as pool:
+        assert_works(pool)
+        os.kill(pool.pids()[0], signal.SIGKILL)
+        assert_works(pool)
+        assert pool.replaced == 1
+
+
+def test_a_job_that_kills_its_worker_once_is_repeated_and_twice_is_an_error(tmp_path: Path) -> None:
+    with Pool(Circuit(), 2) as pool:
+        assert pool.map([*OPS, ("die once", str(tmp_path / "once"))])[-1] == right(2.0)
+        assert pool.replaced == 1
+        with pytest.raises(WorkerError, match="died in the middle of a job, also when the job was repeated"):
+            pool.map([*OPS[:5], ("die", None), *OPS])
+        assert pool.replaced == 3
+        assert_works(pool)
+
+
+def test_a_job_that_passes_its_time_limit_is_killed_and_repeated(tmp_path: Path) -> None:
+    with Pool(Circuit(), 2, time_limit=1.5) as pool:
+        found = pool.map([*OPS, ("hang once", str(tmp_path / "once")), *OPS])
+        assert found == [right(v) for _, v in OPS] + [right(2.0)] + [right(v) for _, v in OPS]
+        assert pool.replaced == 1
+        hung = pool.pids()
+        with pytest.raises(WorkerError, match=r"time limit of 1\.5 s"):
+            pool.map([("hang", str(tmp_path / "hung")), *OPS])
+        assert pool.replaced == 3
+        assert sum(psutil.pid_exists(pid) for pid in hung) == 1
+        assert_works(pool)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_exception_in_a_task_leaves_no_stale_answer(tmp_path: Path, workers: int) -> None:
+    with Pool(Circuit(), workers) as pool:
+        busy = ("busy", str(tmp_path / "begun"))
+        with pytest.raises(SimulationError, match=r"RuntimeError in a worker \(pool_handlers.py:\d+\): on purpose"):
+            pool.map([busy, busy, ("raise", "on purpose"), *OPS])
+        assert_works(pool)
+        with pytest.raises(SimulationError, match="first"):
+            pool.map([("raise", "first"), *OPS])
+        assert_works(pool)
+        assert pool.replaced == 0
+
+
+def test_a_state_that_is_refused_is_an_error_and_the_next_state_is_taken_over() -> None:
+    with Pool(Circuit(), 2) as pool:
+        pool.update(-1.0)
+        for _ in range(2):
+            with pytest.raises(SimulationError, match=r"resistance -1\.0"):
+                pool.map(OPS)
+        pool.update(5e3)
+        assert pool.map(OPS) == [right(v, 5e3) for _, v in OPS]
+
+
+class Unpicklable:
+    def __reduce__(self) -> Any:
+        raise KeyError("not to be pickled")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interruption_leaves_no_stale_answer(tmp_path: Path, workers: int) -> None:
+    with Pool(Circuit(), workers) as pool:
+        file = tmp_path / "begun"
+        thread = when_begun(file, lambda: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            pool.map([("busy", str(file)), *OPS[:3]])
+        thread.join()
+        assert_works(pool)
+        with pytest.raises(KeyError, match="not to be pickled"):
+            pool.map([*OPS[:1], ("op", Unpicklable()), *OPS])
+        assert_works(pool)
+
+
+def test_an_interruption_while_a_state_is_taken_over_leaves_no_stale_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from bridge.ngspice import pool as module
+
+    with Pool(Circuit(), 1) as pool:
+        pool.update(2e3)
+
+        def interrupted(_worker: Any) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:  # as if Ctrl-C came while the parent waits for the answer
+            patch.setattr(module._Worker, "answer", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                pool.map(OPS)
+            patch.undo()
+        assert pool.map(OPS) == [right(v, 2e3) for _, v in OPS]
+
+
+def test_recycling_keeps_results_and_counts() -> None:
+    tasks = [*OPS, ("tran", 1.0)]
+    with Pool(Circuit(), 2) as calm, Pool(Circuit(ballast=8 << 20), 2, memory_growth=20 << 20) as tight:
+        for ohms in (1e3, 2e3):
+            calm.update(ohms)
+            tight.update(ohms)
+            a, b = calm.map(tasks), tight.map(tasks)
+            assert a[:-1] == b[:-1]
+            assert np.array_equal(a[-1].values, b[-1].values)
+        assert calm.recycled == 0
+        assert tight.recycled >= 5
+        assert tight.replaced == 0
+        wanted = {"operating_points": 2 * len(OPS), "transients": 2, "tasks": {"all": 2 * len(tasks)}}
+        for _ in range(3):  # asking must not change what is counted
+            assert calm.usage() == wanted
+            assert tight.usage() == wanted
+
+
+ORPHANS = """
+import sys
+from pathlib import Path
+from pool_handlers import Circuit
+from bridge.ngspice.pool import Pool
+pool = Pool(Circuit(), 2)
+print(*pool.pids(), flush=True)
+pool.map([("hang", sys.argv[1]), ("op", 1.0)])
+"""
+
+
+def test_a_parent_that_is_killed_leaves_no_worker_behind(tmp_path: Path) -> None:
+    file = tmp_path / "begun"
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ORPHANS, str(file)], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    workers = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
+    try:
+        assert len(workers) == 2
+        wait_for(file.exists)  # one worker idles, the other is inside a transient that takes hours
+        parent.kill()
+        parent.wait()
+        wait_for(lambda: not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers))
+    finally:
+        parent.stdout.close()
+        for worker in workers:
+            if worker.is_running():
+                worker.kill()
+
+
+def test_closing_ends_the_workers() -> None:
+    pool = Pool(Circuit(), 2)
+    pids = pool.pids()
+    pool.close()
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+class Broken:
+    def __call__(self) -> Any:
+        raise LookupError("no circuit today")
+
+
+def test_a_handler_that_cannot_be_made_is_an_error() -> None:
+    with pytest.raises(SimulationError, match="LookupError in a worker.*no circuit today"):
+        Pool(Broken(), 2)
