@@ -28,6 +28,7 @@ FIXED_GRID = SolverOptions(trtol=1e6)
 
 _SENSED = {"inductor": "i(l{})", "voltage_source": "i(v{})", "cccs": "i(vsense_{})", "ccvs": "i(vsense_{})"}
 _ADJOINT_SENSED = {**_SENSED, "vcvs": "i(e{})", "adjoint_transfer": "i(vsense_{})"}
+_ADJOINT_BRANCH = {"ccvs": "i(h{})"}
 
 
 def nodes_of(network: Network, deck_saves: Sequence[str]) -> tuple[str, ...]:
@@ -85,6 +86,11 @@ def adjoint_deck(plan: DynamicPlan, made: Adjoint) -> Deck:
         _ADJOINT_SENSED[e.device.kind].format(e.name)
         for e in made.network.elements
         if e.device.kind in _ADJOINT_SENSED
+    ]
+    currents += [
+        _ADJOINT_BRANCH[e.device.kind].format(e.name)
+        for e in made.network.elements
+        if e.device.kind in _ADJOINT_BRANCH
     ]
     states = [
         f"v({adjoint_state(e.name, s)})"
@@ -148,13 +154,13 @@ class DynamicPhases:
         self.families = device_families(flat)
         self.parameters = flat.parameters
         self._adjoint: tuple[Adjoint, Circuit] | None = None
+        self.extra: dict[str, Circuit] = {}  # circuits that estimators keep loaded
 
     def update(self, state: Any) -> None:
         """Write the trainable parameters `(n_trainable,)` into the loaded circuits."""
         values = np.asarray(state, dtype=float)
         self.circuit.alter(self.targets, self.alter_values(values))
         self.parameters = values
-        self._adjoint_current = False
 
     def run(self, task: Any) -> Any:
         """Do a task on these phases."""

@@ -17,6 +17,7 @@ import numpy as np
 from bridge.dynamics import DynamicPhases, DynamicPlan
 from bridge.estimators.base import FloatArray, Gradient
 from bridge.estimators.sensitivities import Trajectories, gradients, meet
+from bridge.estimators.tail import adjoint_tail
 from bridge.losses.waveform import WaveformLoss, WaveformValue
 from bridge.ngspice.drives import Signals
 from bridge.quadrature import trapezoid_weights
@@ -81,7 +82,10 @@ class AdjointTask:
         duration = phases.plan.duration
         nudges = error_signal(waves, found, duration)
         reply, scales = phases.adjoint(waves, nudges)
-        tail = np.zeros(len(reply.names))
+        if phases.plan.from_rest:
+            tail = np.zeros(len(reply.names))
+        else:
+            tail = adjoint_tail(phases, waves, reply, scales)
         pairing = meet(waves, reply, duration, scales=scales, tail=tail)
         if found.terminal.any():  # the first interval's integral is the backward Euler step's
             pairing["weights"][0] = reply.time[0]

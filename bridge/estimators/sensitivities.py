@@ -162,6 +162,8 @@ def _symbolic(
         slope = device.evaluate(sp.diff(device.charge, by), signals)
         result -= paths.inner(derivative(paths.free.time, slope), across[0])
     for state in device.states:
+        if state.initial != parameter and not state.rate.has(by):
+            continue
         scales = np.array([paths.scales[e.name, state.name] for e in elements]) / state.scale
         held, tail = _stack([paths.column(f"v({adjoint_state(e.name, state.name)})") for e in elements])
         if state.rate.has(by):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +76,7 @@ class TrainingState:
             SpecError: the file is not a checkpoint of this network.
         """
         try:
-            with np.load(path, allow_pickle=False) as data:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
                 words = json.loads(data["state"].tobytes().decode())
                 optimizer = {
                     k.removeprefix(_OPTIMIZER): data[k] for k in data.files if k.startswith(_OPTIMIZER)
@@ -82,7 +84,7 @@ class TrainingState:
                 state = cls(
                     initial=data["initial"], parameters=data["parameters"], optimizer=optimizer, **words
                 )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
             raise SpecError(f"{path}: not a checkpoint that can be resumed ({error})") from error
         if state.parameters.shape != (n_parameters,):
             raise SpecError(

@@ -7,6 +7,8 @@ tasks, whatever the number of workers.
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import os
 import pickle
 import subprocess
@@ -34,7 +36,7 @@ class _Worker:
         environment = dict(os.environ, OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
         environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bridge.ngspice.worker", str(child.fileno())],
+            [sys.executable, "-m", "bridge.ngspice.worker", str(child.fileno()), str(os.getpid())],
             pass_fds=[child.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=self.errors,
@@ -48,7 +50,8 @@ class _Worker:
         self.version = -1
         self.baseline: int | None = None
         self.usage: dict[str, Any] = {}
-        self.send_raw(factory, _START_LIMIT)
+        with contextlib.suppress(OSError):  # a worker that is dead already is found at its first answer
+            self.send_raw(factory, _START_LIMIT)
 
     def send_raw(self, message: bytes, limit: float) -> None:
         self.deadline = time.monotonic() + limit
@@ -131,7 +134,7 @@ class Pool:
 
     def usage(self) -> dict[str, Any]:
         """Counts of all workers, also of those that were replaced."""
-        total = dict(self._past)
+        total = copy.deepcopy(self._past)
         for worker in self._workers:
             _add(total, worker.usage)
         return total
@@ -202,11 +205,11 @@ class Pool:
         message = pickle.dumps(("run", task), protocol=5)
         for attempt in range(_ATTEMPTS):
             try:
+                worker.job = job  # before anything is sent: an interruption must find it busy
                 if worker.version != self._version and self._state is not None:
                     worker.send_raw(self._state, self._time_limit)
                 worker.version = self._version
                 worker.send_raw(message, self._time_limit)
-                worker.job = job
                 return
             except (EOFError, OSError, TimeoutError) as error:
                 lost = self._lost(worker, error)

@@ -1,13 +1,17 @@
 """A worker process: one engine, one handler, jobs one after another.
 
-Started as `python -m bridge.ngspice.worker FD` with one end of a pipe. Messages are tuples; the first word
-says what they are. Everything the worker runs is code of this project or of the experiment's own loss.
+Started as `python -m bridge.ngspice.worker FD PID` with one end of a pipe and the parent's process number.
+Messages are tuples; the first word says what they are. Everything the worker runs is code of this project or
+of the experiment's own loss.
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -91,14 +95,20 @@ def _portable(error: Exception) -> Exception:
     return SimulationError(f"{type(error).__name__} in a worker ({where}): {error}")
 
 
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, also from inside a simulation that takes hours."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
 def main() -> None:
     """Entry point of the process."""
+    threading.Thread(target=_end_with, args=(int(sys.argv[2]),), daemon=True).start()
     connection = Connection(int(sys.argv[1]))
     serve(connection)
     sys.stdout.flush()
     sys.stderr.flush()
-    import os
-
     os._exit(0)  # some versions of ngspice crash in their exit handlers; every result is already sent
 
 

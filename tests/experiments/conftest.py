@@ -11,6 +11,7 @@ import pytest
 from run_folders import PROGRAM, SMALL, Answer, Command
 
 from bridge import cli
+from bridge.experiment import training
 
 
 @pytest.fixture
@@ -50,3 +51,9 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         return Answer(status, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs in this process write no report: its drawings cost more than a small run."""
+    monkeypatch.setattr(training, "write_report", lambda run: None)

@@ -1,4 +1,4 @@
-"""What the tests of whole experiments share: a small experiment, and what a command and a run leave behind."""
+"""What the tests of whole experiments share: a small experiment, a command's answer, a run's folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that is killed, interrupted or refused: what its folder holds, and that it continues to the same end."""
+"""A run that is killed, interrupted or refused: what its folder holds, and that it ends the same."""
 
 from __future__ import annotations
 
@@ -250,7 +250,9 @@ def test_a_manifest_that_is_none_and_a_checkpoint_that_is_damaged(
     assert answer.err == f"{run / 'manifest.json'}: not a run's manifest; give another folder\n"
 
 
-def test_other_data_under_the_same_name_do_not_continue_a_run(small: Path, tmp_path: Path) -> None:
+def test_other_data_under_the_same_name_do_not_continue_a_run(
+    small: Path, tmp_path: Path, no_report: None
+) -> None:
     rows = ["a,b,label", *(f"{k},{k * k % 7},{'low' if k < 6 else 'high'}" for k in range(12))]
     (tmp_path / "rows.csv").write_text("\n".join(rows))
     overrides = ("data={source: csv, file: rows.csv}", "training.epochs=4")

@@ -67,6 +67,9 @@ def test_one_and_three_workers_give_the_same_bits_in_the_order_of_the_tasks() ->
                 answers.append(pool.map(tasks))
             if workers == 3:
                 assert len(set(pool.map([("pid", None)] * 30)) & set(pool.pids())) > 1
+            assert pool.map([]) == []
+            pids = pool.pids()
+        assert not any(psutil.pid_exists(pid) for pid in pids)  # leaving the pool ends its workers
         results.append(answers)
     for one, three, ohms in zip(*results, (1e3, 330.0, 4.7e3), strict=True):
         for (what, volts), a, b in zip(tasks, one, three, strict=True):
@@ -76,11 +79,6 @@ def test_one_and_three_workers_give_the_same_bits_in_the_order_of_the_tasks() ->
                 assert np.array_equal(a.values, b.values)
                 assert np.array_equal(a.time, b.time)
                 assert np.abs(a.values).max() > 0 or volts == 0.0
-
-
-def test_no_tasks_give_no_results() -> None:
-    with Pool(Circuit()) as pool:
-        assert pool.map([]) == []
 
 
 def test_a_worker_killed_in_the_middle_of_a_job_is_replaced_and_the_job_repeated(tmp_path: Path) -> None:
@@ -130,9 +128,8 @@ def test_a_job_that_passes_its_time_limit_is_killed_and_repeated(tmp_path: Path)
         assert_works(pool)
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_an_exception_in_a_task_leaves_no_stale_answer(tmp_path: Path, workers: int) -> None:
-    with Pool(Circuit(), workers) as pool:
+def test_an_exception_in_a_task_leaves_no_stale_answer(tmp_path: Path) -> None:
+    with Pool(Circuit(), 2) as pool:
         busy = ("busy", str(tmp_path / "begun"))
         with pytest.raises(SimulationError, match=r"RuntimeError in a worker \(pool_handlers.py:\d+\): on purpose"):
             pool.map([busy, busy, ("raise", "on purpose"), *OPS])
@@ -158,9 +155,8 @@ class Unpicklable:
         raise KeyError("not to be pickled")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_an_interruption_leaves_no_stale_answer(tmp_path: Path, workers: int) -> None:
-    with Pool(Circuit(), workers) as pool:
+def test_an_interruption_leaves_no_stale_answer(tmp_path: Path) -> None:
+    with Pool(Circuit(), 2) as pool:
         file = tmp_path / "begun"
         thread = when_begun(file, lambda: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
@@ -172,41 +168,17 @@ def test_an_interruption_leaves_no_stale_answer(tmp_path: Path, workers: int) ->
         assert_works(pool)
 
 
-def test_an_interruption_while_a_state_is_taken_over_leaves_no_stale_answer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from bridge.ngspice import pool as module
-
-    with Pool(Circuit(), 1) as pool:
-        pool.update(2e3)
-
-        def interrupted(_worker: Any) -> None:
-            raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch:  # as if Ctrl-C came while the parent waits for the answer
-            patch.setattr(module._Worker, "answer", interrupted)
-            with pytest.raises(KeyboardInterrupt):
-                pool.map(OPS)
-            patch.undo()
-        assert pool.map(OPS) == [right(v, 2e3) for _, v in OPS]
-
-
 def test_recycling_keeps_results_and_counts() -> None:
-    tasks = [*OPS, ("tran", 1.0)]
-    with Pool(Circuit(), 2) as calm, Pool(Circuit(ballast=8 << 20), 2, memory_growth=20 << 20) as tight:
+    tasks = [*OPS[:10], ("tran", 1.0)]
+    with Pool(Circuit(ballast=8 << 20), 2, memory_growth=20 << 20) as pool:
         for ohms in (1e3, 2e3):
-            calm.update(ohms)
-            tight.update(ohms)
-            a, b = calm.map(tasks), tight.map(tasks)
-            assert a[:-1] == b[:-1]
-            assert np.array_equal(a[-1].values, b[-1].values)
-        assert calm.recycled == 0
-        assert tight.recycled >= 5
-        assert tight.replaced == 0
-        wanted = {"operating_points": 2 * len(OPS), "transients": 2, "tasks": {"all": 2 * len(tasks)}}
+            pool.update(ohms)
+            *found, _ = pool.map(tasks)
+            assert found == [right(v, ohms) for _, v in OPS[:10]]
+        assert pool.recycled >= 4
+        assert pool.replaced == 0
         for _ in range(3):  # asking must not change what is counted
-            assert calm.usage() == wanted
-            assert tight.usage() == wanted
+            assert pool.usage() == {"operating_points": 20, "transients": 2, "tasks": {"all": 22}}
 
 
 ORPHANS = """
@@ -241,13 +213,6 @@ def test_a_parent_that_is_killed_leaves_no_worker_behind(tmp_path: Path) -> None
                 worker.kill()
 
 
-def test_closing_ends_the_workers() -> None:
-    pool = Pool(Circuit(), 2)
-    pids = pool.pids()
-    pool.close()
-    assert not any(psutil.pid_exists(pid) for pid in pids)
-
-
 class Broken:
     def __call__(self) -> Any:
         raise LookupError("no circuit today")
@@ -255,4 +220,4 @@ class Broken:
 
 def test_a_handler_that_cannot_be_made_is_an_error() -> None:
     with pytest.raises(SimulationError, match="LookupError in a worker.*no circuit today"):
-        Pool(Broken(), 2)
+        Pool(Broken(), 1)

@@ -1,0 +1,63 @@
+"""The accuracy of the shipped experiments, mean of three seeds, as a table in markdown.
+
+    python -m benchmarks.results [--seeds 3] [--workers 2] [EXPERIMENT ...]
+
+Each run is the command `tellegen run experiments/NAME.yaml -s seed=K`; the table is what stands in
+`docs/results.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import tempfile
+from pathlib import Path
+
+from bridge.experiment.build import Experiment
+from bridge.experiment.training import run_experiment
+from bridge.ngspice.library import find_library
+
+FOLDER = Path(__file__).resolve().parent.parent / "experiments"
+SHIPPED = ("xor", "iris", "digits", "iris_transient")
+
+
+def row(name: str, seeds: int, workers: int) -> str:
+    """Run one experiment with each seed and write its line of the table."""
+    runs = []
+    for seed in range(1, seeds + 1):
+        experiment = Experiment.load(FOLDER / f"{name}.yaml", (f"seed={seed}",))
+        with tempfile.TemporaryDirectory() as folder:
+            runs.append(run_experiment(experiment, out=Path(folder) / "run", workers=workers))
+    accuracy = [r["test_accuracy"] for r in runs]
+    simulations = int(statistics.mean(r["operating_points"] + r["transients"] for r in runs))
+    kind = "transients" if runs[0]["transients"] else "operating points"
+    seconds = statistics.mean(r["seconds"] for r in runs)
+    each = ", ".join(f"{a:.3f}" for a in accuracy)
+    return (
+        f"| `{name}.yaml` | {runs[0]['parameters']} | {statistics.mean(accuracy):.3f} | {each} "
+        f"| {runs[0]['epochs']} | {simulations:,} {kind} | {seconds:.0f} s |"
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("experiments", nargs="*", default=SHIPPED)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    library = find_library()
+    print(
+        f"ngspice {library.version}, Python {platform.python_version()}, {os.cpu_count()} cores, "
+        f"{arguments.workers} workers, seeds 1 to {arguments.seeds}\n"
+    )
+    print("| experiment | conductances | test accuracy | each seed | epochs | simulations a run | time a run |")
+    print("|---|---:|---:|---|---:|---:|---:|")
+    for name in arguments.experiments:
+        print(row(name, arguments.seeds, arguments.workers), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The naive estimator: nudge as time goes forward. Biased; kept to be compared with.
+
+The free network runs again with the currents `-+beta e(t)` at its outputs, `e` being the loss's derivative at
+the same instant, and `u^2` is compared at every resistor at the same instant. This is equilibrium propagation
+and right for a network without memory. The response to a nudge comes after it, the gradient needs what went
+before: with memory the result can have the wrong sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from bridge.dynamics import DynamicPhases, DynamicPlan, branch
+from bridge.errors import UnsupportedElementError
+from bridge.estimators.adjoint import AdjointNetwork, DynamicBatch
+from bridge.estimators.base import FloatArray
+from bridge.losses.waveform import WaveformLoss
+from bridge.ngspice.drives import Signals
+from bridge.quadrature import trapezoid_weights
+
+
+@dataclass(frozen=True)
+class CausalTask:
+    """One sample: its loss and the biased estimate."""
+
+    batch: DynamicBatch
+    sample: int
+    loss: WaveformLoss
+    relative_beta: float
+
+    def run(self, phases: DynamicPhases) -> tuple[float, FloatArray]:
+        """Loss and estimate `(n_trainable,)` of the sample."""
+        plan = phases.plan
+        drives = self.batch.signals(self.sample)
+        waves = phases.free(drives)
+        found = self.loss.evaluate(waves.time, phases.outputs(waves), self.batch.targets[self.sample])
+        error = found.derivative / trapezoid_weights(waves.time)[:, None]
+        elements = [plan.flat.element(t.element) for t in plan.flat.trainable]
+        ends = [e.nodes[:2] for e in elements]
+        free = np.stack([branch(waves, *pair) for pair in ends], axis=1)
+        peak = float(np.abs(error).max())
+        if peak == 0.0:
+            return found.value, np.zeros(len(ends))
+        beta = self.relative_beta * float(np.abs(free * phases.parameters).max()) / peak
+        first = len(plan.network.drives)
+        squares = []
+        for sign in (1.0, -1.0):
+            nudges = Signals(tuple(range(first, first + error.shape[1])), -sign * beta * error, waves.time)
+            reply = phases.circuit.transient([drives, nudges], plan.duration, plan.step, uic=plan.from_rest)
+            u = np.stack([branch(reply, *pair) for pair in ends], axis=1)
+            squares.append(trapezoid_weights(reply.time) @ u**2)
+        return found.value, np.asarray((squares[0] - squares[1]) / (4.0 * beta))
+
+
+class Causal(AdjointNetwork):
+    """Equilibrium propagation instant by instant: biased for every network with memory."""
+
+    name: ClassVar[str] = "causal"
+
+    def __init__(self, relative_beta: float = 1e-2) -> None:
+        """Make the estimator; `relative_beta` as in `Lagrangian`, for the current `e` itself."""
+        if not relative_beta > 0:
+            raise ValueError(f"relative_beta = {relative_beta:g}: must be positive")
+        self.relative_beta = relative_beta
+
+    def check(self, plan: DynamicPlan) -> None:
+        """Refuse parameters that are not conductances of resistors."""
+        for entry in plan.flat.trainable:
+            kind = plan.flat.element(entry.element).device.kind
+            if kind != "resistor":
+                raise UnsupportedElementError(
+                    entry.element,
+                    f"{entry.parameter} of a {kind}: the causal estimate knows conductances only",
+                    "use the estimator adjoint",
+                )
+
+    def tasks(  # type: ignore[override]
+        self, plan: DynamicPlan, batch: DynamicBatch, loss: WaveformLoss
+    ) -> Sequence[CausalTask]:
+        """One task a sample."""
+        return [CausalTask(batch, k, loss, self.relative_beta) for k in range(len(batch))]
