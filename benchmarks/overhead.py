@@ -136,7 +136,7 @@ def main() -> None:
     library = find_library()
     print(f"ngspice {library.version}, Python {platform.python_version()}, {os.cpu_count()} cores, ")
     print(f"median of {arguments.rounds} rounds, 1 worker\n")
-    print("| network | elements | share of a step inside ngspice | step / ngspice's own op | ms a simulation |")
+    print("| network | elements | share of a step inside ngspice | step / ngspice's op | ms a simulation |")
     print("|---|---:|---:|---:|---:|")
     for row in rows:
         ratio = row["times ngspice's own op"]

@@ -53,7 +53,7 @@ def main() -> None:
         f"ngspice {library.version}, Python {platform.python_version()}, {os.cpu_count()} cores, "
         f"{arguments.workers} workers, seeds 1 to {arguments.seeds}\n"
     )
-    print("| experiment | conductances | test accuracy | each seed | epochs | simulations a run | time a run |")
+    print("| experiment | conductances | test accuracy | each seed | epochs | simulations | time a run |")
     print("|---|---:|---:|---|---:|---:|---:|")
     for name in arguments.experiments:
         print(row(name, arguments.seeds, arguments.workers), flush=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bridge.ngspice.drives import Signals
 from bridge.ngspice.session import Circuit, Session
-from bridge.phases import device_families
+from bridge.phases import device_families, typical_sizes
 from bridge.waveforms import Waveforms
 from circuits.adjoint import Adjoint, Coefficient, adjoint, adjoint_state, playback_source
 from circuits.deck import Deck, SolverOptions
@@ -59,6 +59,10 @@ class DynamicPlan:
     def __call__(self) -> DynamicPhases:
         """Load the network in this process's engine."""
         return DynamicPhases(self)
+
+    def task_size(self, samples: int) -> int:
+        """Samples a task: one transient is work enough."""
+        return 1
 
     @cached_property
     def flat(self) -> Network:
@@ -127,6 +131,12 @@ class Group:
         return {**found, **self.values}
 
 
+def score(loss: Any, time: FloatArray, outputs: FloatArray) -> FloatArray:
+    """What a loss classifies by, `(n_scores,)`; the last sample of the outputs where it does not say."""
+    own = getattr(loss, "score", None)
+    return np.asarray(own(time, outputs) if own is not None else outputs[-1])
+
+
 def branch(waves: Waveforms, p: str, n: str) -> FloatArray:
     """Voltage between two nodes over time, `(n_points,)` [V]."""
     zero = np.zeros(len(waves))
@@ -152,6 +162,7 @@ class DynamicPhases:
             for t in flat.trainable
         )
         self.families = device_families(flat)
+        self.typical = typical_sizes(flat)
         self.parameters = flat.parameters
         self._adjoint: tuple[Adjoint, Circuit] | None = None
         self.extra: dict[str, Circuit] = {}  # circuits that estimators keep loaded
@@ -186,6 +197,16 @@ class DynamicPhases:
         """The free phase, with the driven sources playing `drives`."""
         signals = [drives] if drives is not None and len(drives.sources) else []
         return self.circuit.transient(signals, self.plan.duration, self.plan.step, uic=self.plan.from_rest)
+
+    def evaluate(self, batch: Any, loss: Any) -> tuple[FloatArray, FloatArray]:
+        """Losses `(n,)` and scores `(n, n_scores)` of the free phases of a batch."""
+        losses, scores = [], []
+        for k in range(len(batch)):
+            waves = self.free(batch.signals(k))
+            outputs = self.outputs(waves)
+            losses.append(loss.evaluate(waves.time, outputs, batch.targets[k]).value)
+            scores.append(score(loss, waves.time, outputs))
+        return np.array(losses), np.array(scores)
 
     def outputs(self, waves: Waveforms) -> FloatArray:
         """Output voltages over time, `(n_points, n_outputs)` [V]."""

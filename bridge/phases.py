@@ -85,6 +85,12 @@ class StaticPlan:
         """Load the network in this process's engine."""
         return StaticPhases(self)
 
+    def task_size(self, samples: int) -> int:
+        """Samples a task: enough for its transport not to count; it must not depend on the workers."""
+        if self.settling is not None:
+            return max(1, min(8, -(-samples // 8)))
+        return max(4, min(32, -(-samples // 4)))
+
     def circuit(self) -> Network:
         """The network as it is simulated: with its parasitics where phases are transients."""
         if self.settling is None:
@@ -123,6 +129,7 @@ class StaticPhases:
             flat.element(t.element).device.alter_target(flat.element(t.element), t.parameter)
             for t in flat.trainable
         )
+        self.typical = typical_sizes(flat)
         index = network.node_index
         ends = [network.element(t.element).nodes[:2] for t in network.trainable]
         self.branch_plus: IntArray = np.array([index[p] for p, _ in ends], dtype=np.int64)
@@ -153,6 +160,12 @@ class StaticPhases:
         for device, parameter, places in self.families:
             told[places] = device.alter_value(parameter, told[places])
         return told
+
+    def evaluate(self, batch: Any, loss: Any) -> tuple[FloatArray, FloatArray]:
+        """Losses `(n,)` and outputs `(n, n_outputs)` [V] of the free phases of a batch."""
+        outputs = np.array([self.free(d).outputs for d in batch.drives])
+        outputs = outputs.reshape(len(batch), len(self.network.outputs))
+        return np.asarray(loss.value(outputs, batch.targets)), outputs
 
     # The phases.
 
@@ -200,6 +213,14 @@ class StaticPhases:
             values = waveforms.final
         nodes = np.append(values, 0.0)
         return Solution(nodes, nodes[self._out_plus] - nodes[self._out_minus], waveforms, rung)
+
+
+def typical_sizes(network: Network) -> FloatArray:
+    """A typical size of every trainable parameter, `(n_trainable,)`, for steps away from zero."""
+    devices = [network.element(t.element).device for t in network.trainable]
+    return np.array(
+        [d.parameters[d.index(t.parameter)].typical for d, t in zip(devices, network.trainable, strict=True)]
+    )
 
 
 def device_families(network: Network) -> Sequence[tuple[Any, str, IntArray]]:

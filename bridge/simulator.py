@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bridge.estimators.base import Batch, Estimator, Gradient, chunk_size
-from bridge.estimators.finite_difference import OutputsTask
-from bridge.losses import Loss
+from bridge.dynamics import DynamicPlan
+from bridge.estimators.base import Batch, Estimator, EvaluateTask, Gradient, gather
 from bridge.ngspice.pool import Pool
 from bridge.phases import StaticPlan
 
 FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NoLoss:
+    """Stands for a loss where only outputs are asked for."""
+
+    def value(self, outputs: FloatArray, target: FloatArray) -> FloatArray:
+        """Zero for every sample."""
+        return np.zeros(len(outputs))
 
 
 class Simulator:
@@ -25,7 +33,7 @@ class Simulator:
 
     def __init__(
         self,
-        plan: StaticPlan,
+        plan: StaticPlan | DynamicPlan,
         *,
         workers: int = 1,
         time_limit: float = 120.0,
@@ -66,13 +74,18 @@ class Simulator:
 
     def outputs(self, features: ArrayLike) -> FloatArray:
         """Outputs of the free phase, `(n_samples, n_outputs)` [V], for features `(n_samples, n_features)`."""
-        drives = self.network.drive_values(np.atleast_2d(features))
-        size = chunk_size(self.plan, len(drives))
-        tasks = [OutputsTask(drives[k : k + size]) for k in range(0, len(drives), size)]
-        return np.concatenate([np.zeros((0, len(self.network.outputs))), *self.pool.map(tasks)])
+        x = np.atleast_2d(np.asarray(features, dtype=float))
+        if not len(x):
+            return np.zeros((0, len(self.network.outputs)))
+        return self.evaluate(self.batch(x, np.zeros((len(x), len(self.network.outputs)))), NoLoss())[1]
 
-    def gradient(self, batch: Batch, loss: Loss, estimator: Estimator) -> Gradient:
-        """Loss, its gradient and the outputs of a batch.
+    def evaluate(self, batch: Any, loss: Any) -> tuple[FloatArray, FloatArray]:
+        """Losses `(n_samples,)` and outputs `(n_samples, n_outputs)` of the free phases of a batch."""
+        tasks = [EvaluateTask(part, loss) for part in batch.chunks(self.plan.task_size(len(batch)))]
+        return gather(self.pool.map(tasks))
+
+    def gradient(self, batch: Any, loss: Any, estimator: Estimator) -> Gradient:
+        """Losses, the gradient of their mean and the outputs of a batch.
 
         Raises:
             UnsupportedElementError: the estimator does not cover the network.
@@ -80,10 +93,7 @@ class Simulator:
         """
         estimator.check(self.plan)
         results = self.pool.map(estimator.tasks(self.plan, batch, loss))
-        found = estimator.combine(self.plan, batch, results)
-        if np.isnan(found.loss):
-            found = replace(found, loss=float(np.mean(loss.value(found.outputs, batch.targets))))
-        return found
+        return estimator.combine(self.plan, batch, results)
 
     def usage(self) -> dict[str, Any]:
         """Simulations, retries and seconds inside ngspice of all workers, and workers replaced."""

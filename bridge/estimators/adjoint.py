@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from bridge.dynamics import DynamicPhases, DynamicPlan
-from bridge.estimators.base import FloatArray, Gradient
+from bridge.dynamics import DynamicPhases, DynamicPlan, score
+from bridge.estimators.base import DynamicBatch, Estimator, FloatArray, Gradient
 from bridge.estimators.sensitivities import Trajectories, gradients, meet
 from bridge.estimators.tail import adjoint_tail
 from bridge.losses.waveform import WaveformLoss, WaveformValue
@@ -23,29 +23,6 @@ from bridge.ngspice.drives import Signals
 from bridge.quadrature import trapezoid_weights
 from bridge.waveforms import Waveforms
 from circuits.adjoint import adjoint
-
-
-@dataclass(frozen=True)
-class DynamicBatch:
-    """Samples of a time-varying network.
-
-    Attributes:
-        times: of the drives, `(n_times,)` [s].
-        drives: `(n_samples, n_times, n_drives)` [V or A].
-        targets: one a sample, whatever the loss takes.
-    """
-
-    times: FloatArray
-    drives: FloatArray
-    targets: Sequence[Any]
-
-    def __len__(self) -> int:
-        return len(self.drives)
-
-    def signals(self, sample: int) -> Signals:
-        """What the driven sources play in a sample."""
-        values = self.drives[sample]
-        return Signals(tuple(range(values.shape[1])), values, self.times)
 
 
 def error_signal(waves: Waveforms, loss: WaveformValue, duration: float) -> Signals:
@@ -69,16 +46,18 @@ def error_signal(waves: Waveforms, loss: WaveformValue, duration: float) -> Sign
 
 @dataclass(frozen=True)
 class AdjointTask:
-    """One sample: its loss, outputs and gradient."""
+    """One sample: its loss, score and gradient."""
 
     batch: DynamicBatch
     sample: int
     loss: WaveformLoss
 
-    def run(self, phases: DynamicPhases) -> tuple[float, FloatArray]:
-        """Loss and gradient `(n_trainable,)` of the sample."""
+    def run(self, phases: DynamicPhases) -> tuple[float, FloatArray, FloatArray]:
+        """Loss, gradient `(n_trainable,)` and score of the sample."""
         waves = phases.free(self.batch.signals(self.sample))
-        found = self.loss.evaluate(waves.time, phases.outputs(waves), self.batch.targets[self.sample])
+        outputs = phases.outputs(waves)
+        found = self.loss.evaluate(waves.time, outputs, self.batch.targets[self.sample])
+        shown = score(self.loss, waves.time, outputs)
         duration = phases.plan.duration
         nudges = error_signal(waves, found, duration)
         reply, scales = phases.adjoint(waves, nudges)
@@ -89,10 +68,10 @@ class AdjointTask:
         pairing = meet(waves, reply, duration, scales=scales, tail=tail)
         if found.terminal.any():  # the first interval's integral is the backward Euler step's
             pairing["weights"][0] = reply.time[0]
-        return found.value, gradients(phases, Trajectories(**pairing))
+        return found.value, gradients(phases, Trajectories(**pairing)), shown
 
 
-class AdjointNetwork:
+class AdjointNetwork(Estimator):
     """Exact gradients of transients from the adjoint network."""
 
     name: ClassVar[str] = "adjoint"
@@ -106,8 +85,8 @@ class AdjointNetwork:
         return [AdjointTask(batch, k, loss) for k in range(len(batch))]
 
     def combine(
-        self, plan: DynamicPlan, batch: DynamicBatch, results: Sequence[tuple[float, FloatArray]]
+        self, plan: DynamicPlan, batch: DynamicBatch, results: Sequence[tuple[float, FloatArray, FloatArray]]
     ) -> Gradient:
         """Mean over the batch."""
         losses = np.array([r[0] for r in results])
-        return Gradient(float(losses.mean()), np.mean([r[1] for r in results], axis=0), np.zeros((0, 0)))
+        return Gradient(losses, np.mean([r[1] for r in results], axis=0), np.array([r[2] for r in results]))

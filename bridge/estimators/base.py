@@ -15,8 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.losses import Loss
-from bridge.phases import StaticPlan
+from bridge.ngspice.drives import Signals
 
 FloatArray = NDArray[np.float64]
 
@@ -48,38 +47,90 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class DynamicBatch:
+    """Samples of a time-varying network.
+
+    Attributes:
+        times: of the drives, `(n_times,)` [s].
+        drives: `(n_samples, n_times, n_drives)` [V or A].
+        targets: one a sample, whatever the loss takes.
+    """
+
+    times: FloatArray
+    drives: FloatArray
+    targets: Sequence[Any]
+
+    def __len__(self) -> int:
+        return len(self.drives)
+
+    def chunks(self, size: int) -> list[DynamicBatch]:
+        """The batch in pieces of at most `size` samples, in order."""
+        return [
+            DynamicBatch(self.times, self.drives[k : k + size], self.targets[k : k + size])
+            for k in range(0, len(self), size)
+        ]
+
+    def signals(self, sample: int) -> Signals:
+        """What the driven sources play in a sample."""
+        values = self.drives[sample]
+        return Signals(tuple(range(values.shape[1])), values, self.times)
+
+
+@dataclass(frozen=True)
 class Gradient:
     """What an estimator returns for a batch.
 
     Attributes:
-        loss: mean over the samples.
-        gradient: of that mean, `(n_trainable,)` [1 / unit of the parameter].
-        outputs: of the free phase, `(n_samples, n_outputs)` [V].
+        losses: of every sample, `(n_samples,)`.
+        gradient: of their mean, `(n_trainable,)` [1 / unit of the parameter].
+        outputs: of the free phase: `(n_samples, n_outputs)` [V] for static networks, what the loss makes
+            of each sample's waveforms for time-varying ones.
     """
 
-    loss: float
+    losses: FloatArray
     gradient: FloatArray
     outputs: FloatArray
 
+    @property
+    def loss(self) -> float:
+        """Mean over the samples."""
+        return float(np.mean(self.losses))
 
-def chunk_size(plan: StaticPlan, samples: int) -> int:
-    """Samples a task: long enough for its transport not to count; it must not depend on the workers."""
-    if plan.settling is not None:
-        return max(1, min(8, -(-samples // 8)))
-    return max(4, min(32, -(-samples // 4)))
+
+@dataclass(frozen=True)
+class EvaluateTask:
+    """Free phases of some samples: their losses and outputs."""
+
+    batch: Any
+    loss: Any
+
+    def run(self, phases: Any) -> tuple[FloatArray, FloatArray]:
+        """Losses `(n,)` and outputs `(n, n_outputs)`."""
+        losses, outputs = phases.evaluate(self.batch, self.loss)
+        return losses, outputs
+
+
+def gather(results: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
+    """Losses and outputs of several tasks as arrays over all samples."""
+    return np.concatenate([r[0] for r in results]), np.concatenate([r[1] for r in results])
 
 
 class Estimator(ABC):
     """A way to a gradient.
 
+    The contract is the same for static networks (`StaticPlan`, `Batch`, a loss on output voltages) and for
+    time-varying ones (`DynamicPlan`, `DynamicBatch`, a loss on waveforms).
+
     Attributes:
         name: as in the experiment file.
+        exact: whether it claims the exact gradient, up to the simulator's accuracy, where `check` passes.
     """
 
     name: ClassVar[str]
+    exact: ClassVar[bool] = True
 
     @abstractmethod
-    def check(self, plan: StaticPlan) -> None:
+    def check(self, plan: Any) -> None:
         """Refuse a network that the estimator does not cover.
 
         Raises:
@@ -87,9 +138,9 @@ class Estimator(ABC):
         """
 
     @abstractmethod
-    def tasks(self, plan: StaticPlan, batch: Batch, loss: Loss) -> Sequence[Any]:
-        """Split the work into picklable tasks (`bridge.phases.Task`)."""
+    def tasks(self, plan: Any, batch: Any, loss: Any) -> Sequence[Any]:
+        """Split the work into picklable tasks, whose `run(phases)` is called in a worker."""
 
     @abstractmethod
-    def combine(self, plan: StaticPlan, batch: Batch, results: Sequence[Any]) -> Gradient:
+    def combine(self, plan: Any, batch: Any, results: Sequence[Any]) -> Gradient:
         """Make the batch's gradient of the tasks' results, in the tasks' order."""

@@ -14,10 +14,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from bridge.dynamics import DynamicPhases, DynamicPlan, branch
+from bridge.dynamics import DynamicPhases, DynamicPlan, branch, score
 from bridge.errors import UnsupportedElementError
-from bridge.estimators.adjoint import AdjointNetwork, DynamicBatch
-from bridge.estimators.base import FloatArray
+from bridge.estimators.adjoint import AdjointNetwork
+from bridge.estimators.base import DynamicBatch, FloatArray
 from bridge.losses.waveform import WaveformLoss
 from bridge.ngspice.drives import Signals
 from bridge.quadrature import trapezoid_weights
@@ -32,19 +32,21 @@ class CausalTask:
     loss: WaveformLoss
     relative_beta: float
 
-    def run(self, phases: DynamicPhases) -> tuple[float, FloatArray]:
-        """Loss and estimate `(n_trainable,)` of the sample."""
+    def run(self, phases: DynamicPhases) -> tuple[float, FloatArray, FloatArray]:
+        """Loss, estimate `(n_trainable,)` and score of the sample."""
         plan = phases.plan
         drives = self.batch.signals(self.sample)
         waves = phases.free(drives)
-        found = self.loss.evaluate(waves.time, phases.outputs(waves), self.batch.targets[self.sample])
+        outputs = phases.outputs(waves)
+        found = self.loss.evaluate(waves.time, outputs, self.batch.targets[self.sample])
+        shown = score(self.loss, waves.time, outputs)
         error = found.derivative / trapezoid_weights(waves.time)[:, None]
         elements = [plan.flat.element(t.element) for t in plan.flat.trainable]
         ends = [e.nodes[:2] for e in elements]
         free = np.stack([branch(waves, *pair) for pair in ends], axis=1)
         peak = float(np.abs(error).max())
         if peak == 0.0:
-            return found.value, np.zeros(len(ends))
+            return found.value, np.zeros(len(ends)), shown
         beta = self.relative_beta * float(np.abs(free * phases.parameters).max()) / peak
         first = len(plan.network.drives)
         squares = []
@@ -53,13 +55,14 @@ class CausalTask:
             reply = phases.circuit.transient([drives, nudges], plan.duration, plan.step, uic=plan.from_rest)
             u = np.stack([branch(reply, *pair) for pair in ends], axis=1)
             squares.append(trapezoid_weights(reply.time) @ u**2)
-        return found.value, np.asarray((squares[0] - squares[1]) / (4.0 * beta))
+        return found.value, np.asarray((squares[0] - squares[1]) / (4.0 * beta)), shown
 
 
 class Causal(AdjointNetwork):
     """Equilibrium propagation instant by instant: biased for every network with memory."""
 
     name: ClassVar[str] = "causal"
+    exact: ClassVar[bool] = False
 
     def __init__(self, relative_beta: float = 1e-2) -> None:
         """Make the estimator; `relative_beta` as in `Lagrangian`, for the current `e` itself."""

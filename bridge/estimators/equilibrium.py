@@ -19,7 +19,7 @@ from typing import ClassVar
 import numpy as np
 
 from bridge.errors import UnsupportedElementError
-from bridge.estimators.base import Batch, Estimator, FloatArray, Gradient, chunk_size
+from bridge.estimators.base import Batch, Estimator, FloatArray, Gradient
 from bridge.estimators.reciprocity import branch_weights
 from bridge.losses import Loss
 from bridge.phases import Solution, StaticPhases, StaticPlan
@@ -109,9 +109,7 @@ class Equilibrium(Estimator):
         """One task for every chunk of samples."""
         weights = branch_weights(plan.network)
         array = np.array([weights[t.element] for t in plan.network.trainable])
-        return [
-            EquilibriumTask(c, loss, self.beta, array) for c in batch.chunks(chunk_size(plan, len(batch)))
-        ]
+        return [EquilibriumTask(c, loss, self.beta, array) for c in batch.chunks(plan.task_size(len(batch)))]
 
     def combine(
         self, plan: StaticPlan, batch: Batch, results: Sequence[tuple[FloatArray, FloatArray, FloatArray]]
@@ -120,4 +118,4 @@ class Equilibrium(Estimator):
         losses = np.concatenate([r[0] for r in results])
         outputs = np.concatenate([r[1] for r in results])
         gradient = np.sum([r[2] for r in results], axis=0) / len(batch)
-        return Gradient(float(losses.mean()), gradient, outputs)
+        return Gradient(losses, gradient, outputs)

@@ -4,51 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from bridge.estimators.base import Batch, Estimator, FloatArray, Gradient
-from bridge.losses import Loss
-from bridge.phases import StaticPhases, StaticPlan
-
-
-@dataclass(frozen=True)
-class OutputsTask:
-    """Free phases of some samples."""
-
-    drives: FloatArray
-
-    def run(self, phases: StaticPhases) -> FloatArray:
-        """Outputs of every sample, `(n, n_outputs)` [V]."""
-        return np.array([phases.free(d).outputs for d in self.drives]).reshape(len(self.drives), -1)
+from bridge.estimators.base import Estimator, EvaluateTask, FloatArray, Gradient, gather
 
 
 @dataclass(frozen=True)
 class DifferenceTask:
     """Some parameters, each a step up and a step down, on a whole batch."""
 
-    batch: Batch
-    loss: Loss
+    batch: Any
+    loss: Any
     places: tuple[int, ...]
     relative_step: float
 
-    def run(self, phases: StaticPhases) -> FloatArray:
+    def run(self, phases: Any) -> FloatArray:
         """Derivatives of the batch's mean loss with respect to these parameters, `(n_places,)`."""
         base = phases.parameters
         told = phases.alter_values(base)
         derivatives = []
         for place in self.places:
             target = phases.targets[place]
-            step = self.relative_step * base[place]
+            step = self.relative_step * (abs(base[place]) or phases.typical[place])
             ends = []
             try:
                 for value in (base[place] + step, base[place] - step):
                     moved = base.copy()
                     moved[place] = value
                     phases.circuit.alter([target], phases.alter_values(moved)[[place]])
-                    outputs = OutputsTask(self.batch.drives).run(phases)
-                    ends.append(float(np.mean(self.loss.value(outputs, self.batch.targets))))
+                    ends.append(float(np.mean(phases.evaluate(self.batch, self.loss)[0])))
             finally:
                 phases.circuit.alter([target], told[[place]])
             derivatives.append((ends[0] - ends[1]) / (2.0 * step))
@@ -64,28 +50,31 @@ class FiniteDifference(Estimator):
         """Make the estimator.
 
         Args:
-            relative_step: step as a share of the parameter's value.
+            relative_step: step as a share of the parameter's value, or of its typical size where the value
+                is zero.
         """
         if not 0 < relative_step < 0.5:
             raise ValueError(f"relative_step = {relative_step:g}: must be between 0 and 0.5")
         self.relative_step = relative_step
 
-    def check(self, plan: StaticPlan) -> None:
+    def check(self, plan: Any) -> None:
         """Every parameter that can be altered is covered."""
-        for entry in plan.network.trainable:
-            element = plan.network.element(entry.element)
+        flat = plan.network.flat()
+        for entry in flat.trainable:
+            element = flat.element(entry.element)
             element.device.alter_target(element, entry.parameter)
 
-    def tasks(self, plan: StaticPlan, batch: Batch, loss: Loss) -> Sequence[OutputsTask | DifferenceTask]:
-        """One task for the samples' outputs, then one for every few parameters."""
+    def tasks(self, plan: Any, batch: Any, loss: Any) -> Sequence[EvaluateTask | DifferenceTask]:
+        """Tasks for the free phases of all samples, then one for every few parameters."""
         count = len(plan.network.trainable)
         size = max(1, min(16, -(-count // 8)))
         places = [tuple(range(k, min(k + size, count))) for k in range(0, count, size)]
         return [
-            OutputsTask(batch.drives),
+            EvaluateTask(batch, loss),
             *(DifferenceTask(batch, loss, p, self.relative_step) for p in places),
         ]
 
-    def combine(self, plan: StaticPlan, batch: Batch, results: Sequence[FloatArray]) -> Gradient:
-        """The tasks' derivatives in the parameters' order; the loss is filled in by the simulator."""
-        return Gradient(np.nan, np.concatenate([np.zeros(0), *results[1:]]), results[0])
+    def combine(self, plan: Any, batch: Any, results: Sequence[Any]) -> Gradient:
+        """The tasks' derivatives in the parameters' order."""
+        losses, outputs = gather(results[:1])
+        return Gradient(losses, np.concatenate([np.zeros(0), *results[1:]]), outputs)

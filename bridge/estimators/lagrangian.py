@@ -16,10 +16,10 @@ from typing import ClassVar
 import numpy as np
 from scipy.integrate import cumulative_trapezoid
 
-from bridge.dynamics import DynamicPhases, DynamicPlan, branch
+from bridge.dynamics import DynamicPhases, DynamicPlan, branch, score
 from bridge.errors import UnsupportedElementError
-from bridge.estimators.adjoint import AdjointNetwork, DynamicBatch
-from bridge.estimators.base import FloatArray
+from bridge.estimators.adjoint import AdjointNetwork
+from bridge.estimators.base import DynamicBatch, FloatArray
 from bridge.estimators.echo import COMPENSATION, check_echo, echo_network, initial_state
 from bridge.estimators.sensitivities import Trajectories, gradients, meet
 from bridge.losses.waveform import WaveformLoss, WaveformValue
@@ -42,11 +42,13 @@ class LagrangianTask:
     loss: WaveformLoss
     relative_beta: float
 
-    def run(self, phases: DynamicPhases) -> tuple[float, FloatArray]:
-        """Loss and gradient `(n_trainable,)` of the sample."""
+    def run(self, phases: DynamicPhases) -> tuple[float, FloatArray, FloatArray]:
+        """Loss, gradient `(n_trainable,)` and score of the sample."""
         plan = phases.plan
         waves = phases.free(self.batch.signals(self.sample))
-        found = self.loss.evaluate(waves.time, phases.outputs(waves), self.batch.targets[self.sample])
+        outputs = phases.outputs(waves)
+        found = self.loss.evaluate(waves.time, outputs, self.batch.targets[self.sample])
+        shown = score(self.loss, waves.time, outputs)
         if found.terminal.any():
             raise UnsupportedElementError(
                 "loss",
@@ -59,7 +61,7 @@ class LagrangianTask:
         nudge = nudge_shape(waves, found, plan.duration)
         peak = float(np.abs(nudge.values[2:]).max())
         if peak == 0.0:
-            return found.value, np.zeros(len(phases.targets))
+            return found.value, np.zeros(len(phases.targets)), shown
         beta = self.relative_beta * largest / peak
         echoes = [self._echo(phases, circuit, network, waves, currents, nudge, s * beta) for s in (1.0, -1.0)]
         plus, minus = echoes
@@ -68,7 +70,7 @@ class LagrangianTask:
         reply = Waveforms(plus.time, -flux, plus.names, plus.units)
         tail = np.zeros(len(reply.names))
         paths = Trajectories(**meet(waves, reply, plan.duration, scales={}, tail=tail))
-        return found.value, gradients(phases, paths)
+        return found.value, gradients(phases, paths), shown
 
     def _echo(
         self,

@@ -41,6 +41,7 @@ class Parameter:
         lower: smallest value allowed (inclusive).
         upper: largest value allowed (inclusive).
         trainable: whether an estimator may ask for its gradient.
+        typical: a typical size, the unit of steps away from zero.
         description: what it is, and where its default comes from.
     """
 
@@ -51,6 +52,7 @@ class Parameter:
     upper: float = math.inf
     trainable: bool = True
     description: str = ""
+    typical: float = 1.0
 
     @property
     def symbol(self) -> sp.Symbol:

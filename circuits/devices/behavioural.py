@@ -196,7 +196,7 @@ def _flux(scale: float) -> tuple[State, ...]:
     return (State("flux", U, "initial_flux", scale, "Wb"),)
 
 
-_F0 = Parameter("initial_flux", "Wb", 0.0, description="flux at t = 0")
+_F0 = Parameter("initial_flux", "Wb", 0.0, typical=1e-9, description="flux at t = 0")
 POLYNOMIAL_INDUCTOR = Behavioural(
     "polynomial_inductor",
     ("p", "n"),

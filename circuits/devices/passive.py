@@ -67,7 +67,13 @@ INDUCTOR = _Reactive(
     ("p", "n"),
     (
         Parameter("inductance", "H", lower=1e-18, upper=1e6, description="u = inductance * di/dt"),
-        Parameter("initial_current", "A", 0.0, description="branch current at t = 0 of a transient with uic"),
+        Parameter(
+            "initial_current",
+            "A",
+            0.0,
+            typical=1e-3,
+            description="branch current at t = 0 of a transient with uic",
+        ),
     ),
     description="linear inductor",
     source="flux = L i",

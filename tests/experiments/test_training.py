@@ -235,7 +235,9 @@ def test_a_graph_learns(estimator: str, small: Path) -> None:
 
 
 def test_differential_outputs_and_a_loss_on_them(small: Path) -> None:
-    run, _ = train(small, "run", "circuit.differential_outputs=true", "training.epochs=10")
+    run, _ = train(
+        small, "run", "circuit.differential_outputs=true", "training.batch_size=4", "training.epochs=20"
+    )
     outputs = json.loads((run / "network.json").read_text())["outputs"]
     assert outputs == [["o0p", "o0n"]]
     losses = metrics(run)["train_loss"]

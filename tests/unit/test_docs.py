@@ -115,6 +115,7 @@ def test_what_a_page_shows_works(page: Path, tmp_path: Path, monkeypatch: pytest
     """Its blocks in their order, in an empty folder with the experiments that are shipped."""
     shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
     monkeypatch.chdir(tmp_path)
+    printed = io.StringIO()  # by the last block of Python
     elsewhere = set() if page.parent == ROOT else {b.text for b in blocks(ROOT / "README.md")}
     for block in blocks(page):
         if block.note.startswith("not run:") or block.text in elsewhere:
@@ -127,10 +128,12 @@ def test_what_a_page_shows_works(page: Path, tmp_path: Path, monkeypatch: pytest
             (tmp_path / block.title).write_text(block.text, encoding="utf-8")
         elif block.kind == "python":
             code = compile(block.text, f"{page.name}: {block.text.splitlines()[0]}", "exec")
-            with contextlib.redirect_stdout(io.StringIO()):
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
                 exec(code, {"__name__": "__main__"})
         else:
             assert block.kind == "text", f"{page}: a block of {block.kind}, which nothing checks"
+            assert plain(block.text) in plain(printed.getvalue())
 
 
 def test_every_shell_block_is_a_console_block() -> None:
