@@ -81,7 +81,8 @@ def netlist(
         raise SpecError(f"--sample {sample}: the test split has samples 0 to {len(split.test) - 1}")
     network = loaded.network(split)
     drives = network.drive_values(split.test.inputs[sample])
-    text = plain_netlist(loaded.plan(network), network, drives)
+    times = getattr(split.test, "times", None)
+    text = plain_netlist(loaded.plan(network), network, drives if times is None else (times, drives))
     if out is None:
         print(text, end="")
     else:

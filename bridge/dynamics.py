@@ -133,8 +133,8 @@ class Group:
 
 def score(loss: Any, time: FloatArray, outputs: FloatArray) -> FloatArray:
     """What a loss classifies by, `(n_scores,)`; the last sample of the outputs where it does not say."""
-    own = getattr(loss, "score", None)
-    return np.asarray(own(time, outputs) if own is not None else outputs[-1])
+    averages = getattr(loss, "averages", None)
+    return np.asarray(averages(time, outputs) if averages is not None else outputs[-1])
 
 
 def branch(waves: Waveforms, p: str, n: str) -> FloatArray:

@@ -24,12 +24,17 @@ class UnsupportedElementError(TellegenError):
     Attributes:
         element: name of the element.
         reason: why the estimator does not cover it.
+        advice: what to do instead, may be empty.
     """
 
     def __init__(self, element: str, reason: str, advice: str = "") -> None:
         self.element = element
         self.reason = reason
+        self.advice = advice
         super().__init__(f"{element}: {reason}" + (f"; {advice}" if advice else ""))
+
+    def __reduce__(self) -> tuple[type[UnsupportedElementError], tuple[str, str, str]]:
+        return type(self), (self.element, self.reason, self.advice)
 
 
 class LibraryError(TellegenError):

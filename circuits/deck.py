@@ -79,11 +79,12 @@ class Deck:
         saves = [f".save {name}" for name in self.saves]
         return [self.title, *self.lines, self.options.line(), *saves, ".end"]
 
-    def plain(self, values: Mapping[str, float], analysis: str) -> str:
+    def plain(self, values: Mapping[str, float | str], analysis: str) -> str:
         """A deck for `ngspice -b`: external sources become constants, the results are printed.
 
         Args:
-            values: value of each external source by instance name [V or A]; those left out are zero.
+            values: value of each external source by instance name [V or A], or its text in SPICE (`pwl(..)`);
+                those left out are zero.
             analysis: the analysis line, for example `.op` or `.tran 1n 40n 0 1n uic`.
 
         Returns:
@@ -94,7 +95,9 @@ class Deck:
         for line in self.lines:
             name = line.split(maxsplit=1)[0].lower()
             if name in known and line.endswith(" external"):
-                line = line.removesuffix("external") + f"dc {spice_number(values.get(name, 0.0))}"
+                value = values.get(name, 0.0)
+                text = value if isinstance(value, str) else f"dc {spice_number(value)}"
+                line = line.removesuffix("external") + text
             body.append(line)
         run = analysis.lstrip(".")
         control = [".control", "set numdgt=15", "set width=120", run]

@@ -13,12 +13,17 @@ from circuits.network import GROUND, Network
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its source has invalid escapes, which newer Pythons report
-    from PySpice.Spice.Netlist import Circuit
+    from PySpice.Spice.Netlist import Circuit, NPinElement
 
 _ADD = {
     "R": "R", "C": "C", "L": "L", "D": "D", "V": "V", "I": "I", "B": "B", "S": "S",
     "E": "VCVS", "G": "VCCS", "F": "CCCS", "H": "CCVS",
 }  # fmt: skip
+
+_NATIVE = {
+    letter: type(f"Native{letter}", (NPinElement,), {"PREFIX": letter}) for letter in "MQJZKWTOU"
+}  # PySpice's own classes fix the number of nodes, or look up what an element names
+"""Elements of any number of nodes whose line is written as it is."""
 
 NUDGE = "nudge_{}"
 """Name of the current source that nudges output k: its current is injected into the output port."""
@@ -60,8 +65,12 @@ def to_pyspice(
             origins.append("")
     _check_lines(network, lines, origins)
     for line in lines:
+        nodes = [circuit.gnd if n == GROUND else n for n in line.nodes]
+        if line.letter in _NATIVE:
+            _NATIVE[line.letter](circuit, line.name, nodes, raw_spice=line.body)
+            continue
         add: Callable[..., Any] = getattr(circuit, _ADD[line.letter])
-        add(line.name, *(circuit.gnd if n == GROUND else n for n in line.nodes), raw_spice=line.body)
+        add(line.name, *nodes, raw_spice=line.body)
     for card in cards.values():
         circuit.raw_spice += card.line() + "\n"
     return circuit, lines, origins

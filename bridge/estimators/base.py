@@ -58,7 +58,7 @@ class DynamicBatch:
 
     times: FloatArray
     drives: FloatArray
-    targets: Sequence[Any]
+    targets: Any
 
     def __len__(self) -> int:
         return len(self.drives)

@@ -10,29 +10,40 @@ from typing import Any
 
 import numpy as np
 
+from bridge.dynamics import DynamicPlan
 from bridge.errors import SpecError, TellegenError
-from bridge.estimators import ESTIMATORS, Estimator
-from bridge.experiment.data import Scaling, Split, load_data
+from bridge.estimators import ESTIMATORS, Batch, DynamicBatch, Estimator
+from bridge.experiment.build_dynamic import (
+    INITIAL,
+    card,
+    conductances,
+    wave_data,
+    wave_loss,
+    wave_network,
+    wave_plan,
+)
+from bridge.experiment.data import DataSet, Scaling, Split, load_data
 from bridge.experiment.source import Located, apply_overrides, load_yaml, validate
 from bridge.experiment.spec import (
-    ConductanceSpec,
-    DiodeSpec,
+    DataSpec,
     ExperimentSpec,
+    GraphSpec,
     LayeredSpec,
+    TrainingSpec,
     TransientSpec,
 )
 from bridge.experiment.store import content_hash
-from bridge.losses import Loss, UserLoss, make_loss
+from bridge.experiment.waves import WaveSet, WaveSplit
+from bridge.losses import UserLoss, make_loss
 from bridge.phases import Settling, StaticPlan
 from bridge.updates.optimizers import make_optimizer
 from bridge.updates.schedules import ScheduleError, make_schedule
 from circuits.deck import SolverOptions
-from circuits.devices.base import ModelCard
 from circuits.network import Network
 from circuits.topologies.graph import graph
-from circuits.topologies.layered import Conductances, layered
+from circuits.topologies.layered import layered
 
-_INITIAL, _BATCHES = 1, 2  # streams of the seed
+_BATCHES = 2  # stream of the seed
 
 _OWN: dict[str, tuple[str, ...]] = {
     "sgd": (),
@@ -91,13 +102,16 @@ class Experiment:
         }
         return content_hash(content)
 
-    def data(self) -> Split:
+    def data(self) -> Split | WaveSplit:
         """Load and split the data.
 
         Raises:
             DataError: the file or an option is wrong.
         """
         spec = self.spec.data
+        if not isinstance(spec, DataSpec):
+            with self._at("data"):
+                return wave_data(self.spec)
         encoding = spec.encoding
         if encoding == "auto" and self.spec.loss.kind == "cross_entropy":
             encoding = "one_hot"
@@ -115,7 +129,7 @@ class Experiment:
             encoding=encoding,
         )
 
-    def network(self, split: Split) -> Network:
+    def network(self, split: Split | WaveSplit) -> Network:
         """Build the network for the data's features and outputs.
 
         Raises:
@@ -124,14 +138,17 @@ class Experiment:
         with self._at("circuit"):
             return self._network(split)
 
-    def _network(self, split: Split) -> Network:
+    def _network(self, split: Split | WaveSplit) -> Network:
         spec = self.spec.circuit
+        if isinstance(split, WaveSplit):
+            return wave_network(self.spec, split.train.inputs.shape[-1], split.train.targets.shape[-1])
+        assert isinstance(spec, LayeredSpec | GraphSpec)
         common: dict[str, Any] = {
-            "seed": [self.spec.seed, _INITIAL],
+            "seed": [self.spec.seed, INITIAL],
             "name": self.spec.name,
-            "diode_card": _card(spec.diode),
+            "diode_card": card(spec.diode),
             "diode_offset": spec.diode.offset,
-            "conductances": _conductances(spec.conductance),
+            "conductances": conductances(spec.conductance),
             "bias": spec.bias,
         }
         n_features, n_outputs = split.train.inputs.shape[1], split.train.targets.shape[1]
@@ -158,11 +175,14 @@ class Experiment:
             **common,
         )
 
-    def plan(self, network: Network) -> StaticPlan:
+    def plan(self, network: Network) -> StaticPlan | DynamicPlan:
         """How the network is simulated."""
+        if self.spec.dynamic:
+            return wave_plan(self.spec, network)
         analysis, engine = self.spec.analysis, self.spec.engine
         settling = None
         if isinstance(analysis, TransientSpec):
+            assert analysis.node_capacitance is not None
             settling = Settling(
                 analysis.duration, analysis.step, analysis.node_capacitance, analysis.tolerance
             )
@@ -171,24 +191,48 @@ class Experiment:
         )
         return StaticPlan(network, settling, options)
 
-    def loss(self) -> Loss:
+    def loss(self, split: Split | WaveSplit) -> Any:
         """The loss; a user's function is imported here.
 
         Raises:
             SpecError: the function cannot be imported, or the targets do not fit the loss.
         """
         spec = self.spec.loss
+        if isinstance(split, WaveSplit):
+            with self._at("loss"):
+                return wave_loss(self.spec, self.folder, split)
+        if getattr(spec, "window", None) is not None:
+            with self._at("loss", "window"):
+                raise SpecError("a window is for waveforms; leave it out")
         if spec.kind == "mse":
             return make_loss("mse")
         if spec.kind == "cross_entropy":
             with self._at("data", "target"):
-                if self.spec.data.target != 1.0:
+                if getattr(self.spec.data, "target", 1.0) != 1.0:
                     raise SpecError("cross_entropy needs target 1 (targets are probabilities); leave it out")
             return make_loss("cross_entropy", scale=spec.scale)
         with self._at("loss", "function"):
             return make_loss("user", path=spec.function, folder=self.folder)
 
-    def check(self, split: Split, plan: StaticPlan) -> None:
+    def training(self) -> TrainingSpec:
+        """The training section.
+
+        Raises:
+            SpecError: the file has none.
+        """
+        if self.spec.training is None:
+            with self._at("training"):
+                raise SpecError("missing key; the file has no section that says how to train")
+        return self.spec.training
+
+    def problem(self) -> tuple[StaticPlan | DynamicPlan, Any, Any]:
+        """What a gradient check needs: the plan, all training samples as one batch, the loss."""
+        split = self.data()
+        network = self.network(split)
+        loss = self.loss(split)
+        return self.plan(network), make_batch(network, split.train), loss
+
+    def check(self, split: Split | WaveSplit, plan: StaticPlan | DynamicPlan) -> None:
         """Try whatever can be refused before anything is simulated or written.
 
         Args:
@@ -201,9 +245,11 @@ class Experiment:
         """
         with self._at("estimator"):
             self.estimator().check(plan)
-        loss = self.loss()
+        loss = self.loss(split)
         with self._at("loss"):
-            if isinstance(loss, UserLoss):
+            if isinstance(split, WaveSplit):
+                pass
+            elif isinstance(loss, UserLoss):
                 loss.check(split.train.targets[0])
             else:
                 for part in (split.train, split.test):
@@ -215,12 +261,14 @@ class Experiment:
 
     def estimator(self) -> Estimator:
         """The gradient estimator."""
-        options = self.spec.estimator.model_dump(exclude={"kind"})
-        return ESTIMATORS[self.spec.estimator.kind](**options)
+        spec = self.spec.estimator
+        if spec is None:
+            return ESTIMATORS["adjoint" if self.spec.dynamic else "equilibrium"]()
+        return ESTIMATORS[spec.kind](**spec.model_dump(exclude={"kind"}))
 
     def optimizer(self, network: Network) -> Any:
         """The update rule with the network's training bounds."""
-        spec = self.spec.training.optimizer
+        spec = self.training().optimizer
         lower, upper = network.bounds
         return make_optimizer(
             spec.kind,
@@ -233,7 +281,7 @@ class Experiment:
 
     def schedule(self) -> Any:
         """The learning rate as a function of the epoch."""
-        training = self.spec.training
+        training = self.training()
         spec = training.schedule
         own = {key: getattr(spec, key) for key in _OWN[spec.kind]}
         if spec.kind == "cosine":
@@ -251,9 +299,15 @@ class Experiment:
         return [self.spec.seed, _BATCHES]
 
 
-def _card(spec: DiodeSpec) -> ModelCard:
-    return ModelCard("dlearn", "D", (("is", spec.saturation_current), ("n", spec.emission)))
+def make_batch(network: Network, data: DataSet | WaveSet, rows: Any = slice(None)) -> Batch | DynamicBatch:
+    """Samples of a data set as a network sees them.
 
-
-def _conductances(spec: ConductanceSpec) -> Conductances:
-    return Conductances(spec.lower, spec.upper, spec.initial_lower, spec.initial_upper, spec.distribution)
+    Args:
+        network: whose drives they become.
+        data: static or of waveforms.
+        rows: which samples.
+    """
+    drives = network.drive_values(data.inputs[rows])
+    if isinstance(data, WaveSet):
+        return DynamicBatch(data.times, drives, data.targets[rows])
+    return Batch(drives, data.targets[rows])

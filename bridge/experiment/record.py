@@ -10,75 +10,178 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bridge.dynamics import DynamicPhases, DynamicPlan
+from bridge.estimators import DynamicBatch, Estimator
+from bridge.experiment.data import DataSet
 from bridge.experiment.store import write_atomic, write_json_atomic, write_parquet_atomic
-from bridge.losses import Loss
-from bridge.phases import Solution, StaticPhases, StaticPlan
+from bridge.experiment.waves import WaveSet
+from bridge.ngspice.drives import Signals
+from bridge.phases import StaticPhases, StaticPlan
+from bridge.quadrature import trapezoid_weights
+from bridge.simulator import Simulator
+from bridge.waveforms import Waveforms
 from circuits.netlist import build_deck
 from circuits.network import Network
+from circuits.numbers import spice_number
 
 FloatArray = NDArray[np.float64]
 PHASES = ("free", "nudged_plus", "nudged_minus")
 
 
 @dataclass(frozen=True)
-class SampleTask:
-    """The free and both nudged phases of one sample, with everything kept."""
+class Recorded:
+    """Three phases of one sample.
+
+    Attributes:
+        nodes: final node voltages of each phase, `(3, n_nodes)` [V].
+        outputs: final outputs of the free phase, `(n_outputs,)` [V].
+        current: largest current of the first nudge at each output, `(n_outputs,)` [A].
+        beta: the nudging strength.
+        waveforms: the transients, if the phases are transients.
+    """
+
+    nodes: FloatArray
+    outputs: FloatArray
+    current: FloatArray
+    beta: float
+    waveforms: list[Waveforms]
+
+
+@dataclass(frozen=True)
+class StaticSampleTask:
+    """The free and both nudged phases of one static sample, with everything kept."""
 
     drives: FloatArray
     target: FloatArray
-    loss: Loss
+    loss: Any
     beta: float
 
-    def run(self, phases: StaticPhases) -> tuple[list[Solution], FloatArray]:
-        """Solutions of the three phases and the current injected in the first nudged one [A]."""
+    def run(self, phases: StaticPhases) -> Recorded:
+        """Simulate them."""
         free = phases.free(self.drives)
         current = -self.beta * np.asarray(self.loss.derivative(free.outputs, self.target))
-        return [free, *phases.nudged_pair(self.drives, current, free)], current
+        solutions = [free, *phases.nudged_pair(self.drives, current, free)]
+        waves = [s.waveforms for s in solutions if s.waveforms is not None]
+        nodes = np.array([s.nodes[:-1] for s in solutions])
+        return Recorded(nodes, free.outputs, current, self.beta, waves)
 
 
-def write_sample(
+@dataclass(frozen=True)
+class DynamicSampleTask:
+    """The free phase of a waveform sample and two with the error injected as time goes forward."""
+
+    batch: DynamicBatch
+    loss: Any
+    relative_beta: float = 0.05
+
+    def run(self, phases: DynamicPhases) -> Recorded:
+        """Simulate them; the nudge's peak is a share of the free phase's largest node current."""
+        plan, drives = phases.plan, self.batch.signals(0)
+        waves = [phases.free(drives)]
+        outputs = phases.outputs(waves[0])
+        error = self.loss.evaluate(waves[0].time, outputs, self.batch.targets[0]).derivative
+        error = error / trapezoid_weights(waves[0].time)[:, None]
+        peak = float(np.abs(error).max())
+        level = float(np.median(phases.parameters)) * float(np.abs(outputs).max())
+        beta = self.relative_beta * level / peak if peak > 0 else 0.0
+        first = len(plan.network.drives)
+        sources = tuple(range(first, first + error.shape[1]))
+        for sign in (1.0, -1.0):
+            nudge = Signals(sources, -sign * beta * error, waves[0].time)
+            waves.append(
+                phases.circuit.transient([drives, nudge], plan.duration, plan.step, uic=plan.from_rest)
+            )
+        names = [f"v({n})".lower() for n in plan.network.nodes]
+        kept = [
+            Waveforms(w.time, np.stack([w[n] for n in names], axis=1), tuple(names), attrs=w.attrs)
+            for w in waves
+        ]
+        nodes = np.array([w.final for w in kept])
+        return Recorded(nodes, outputs[-1], np.abs(beta * error).max(axis=0), beta, kept)
+
+
+def record(
     folder: Path,
-    plan: StaticPlan,
-    features: FloatArray,
-    task: SampleTask,
-    recorded: tuple[list[Solution], FloatArray],
-    label: int | None,
+    simulator: Simulator,
+    data: DataSet | WaveSet,
+    loss: Any,
+    estimator: Estimator,
+    parameters: tuple[FloatArray, FloatArray],
 ) -> None:
-    """Write `sample.parquet`, `sample.json` and, for transients, `waveforms.parquet`."""
-    solutions, current = recorded
-    table = pd.DataFrame({"node": list(plan.network.nodes)})
-    for phase, solution in zip(PHASES, solutions, strict=True):
-        table[phase] = solution.nodes[:-1]
+    """Write the first test sample's phases and the netlists before and after training.
+
+    Args:
+        folder: the run folder.
+        simulator: with the learned parameters.
+        data: the test part.
+        loss: of the experiment.
+        estimator: of the experiment; its `beta` is used where it has one.
+        parameters: initial and learned, `(n_trainable,)` each.
+    """
+    plan, network = simulator.plan, simulator.network
+    task: Any
+    if isinstance(data, WaveSet):
+        drives = network.drive_values(data.inputs[:1])
+        task = DynamicSampleTask(DynamicBatch(data.times, drives, data.targets[:1]), loss)
+        values: Any = (data.times, drives[0])
+    else:
+        values = network.drive_values(data.inputs[0])
+        task = StaticSampleTask(values, data.targets[0], loss, float(getattr(estimator, "beta", 1e-6)))
+    found: Recorded = simulator.pool.map([task])[0]
+    _write_sample(folder, network, data, found)
+    (folder / "netlists").mkdir(exist_ok=True)
+    for name, theta in zip(("initial", "final"), parameters, strict=True):
+        text = plain_netlist(plan, network.with_parameters(theta), values)
+        write_atomic(folder / "netlists" / f"{name}.cir", text)
+
+
+def _write_sample(folder: Path, network: Network, data: DataSet | WaveSet, found: Recorded) -> None:
+    table = pd.DataFrame({"node": list(network.nodes)})
+    for phase, nodes in zip(PHASES, found.nodes, strict=True):
+        table[phase] = nodes
     write_parquet_atomic(folder / "sample.parquet", table)
+    static = isinstance(data, DataSet)
     about: dict[str, Any] = {
-        "features": features.tolist(),
-        "target": task.target.tolist(),
-        "outputs_free": solutions[0].outputs.tolist(),
-        "beta": task.beta,
-        "nudge_current": current.tolist(),
-        "label": label,
-        "analysis": "operating_point" if plan.settling is None else "transient",
+        "features": data.inputs[0].tolist() if static else [],
+        "target": data.targets[0].tolist() if data.targets.ndim == 2 else [],
+        "outputs_free": found.outputs.tolist(),
+        "beta": found.beta,
+        "nudge_current": found.current.tolist(),
+        "label": None if data.labels is None else int(data.labels[0]),
+        "analysis": "transient" if found.waveforms else "operating_point",
     }
     write_json_atomic(folder / "sample.json", about)
     frames = []
-    for phase, solution in zip(PHASES, solutions, strict=True):
-        if solution.waveforms is not None:
-            frame = pd.DataFrame(solution.waveforms.values, columns=list(plan.network.nodes))
-            frame.insert(0, "phase", phase)
-            frame.insert(0, "time", solution.waveforms.time)
-            frames.append(frame)
+    for phase, waves in zip(PHASES, found.waveforms, strict=False):
+        frame = pd.DataFrame(waves.values, columns=list(network.nodes))
+        frame.insert(0, "phase", phase)
+        frame.insert(0, "time", waves.time)
+        frames.append(frame)
     if frames:
         write_parquet_atomic(folder / "waveforms.parquet", pd.concat(frames, ignore_index=True))
 
 
-def plain_netlist(plan: StaticPlan, network: Network, drives: FloatArray) -> str:
-    """A deck for `ngspice -b` with one sample's inputs, in the free phase."""
+def plain_netlist(plan: StaticPlan | DynamicPlan, network: Network, values: Any) -> str:
+    """A deck for `ngspice -b` with one sample's inputs, in the free phase.
+
+    Args:
+        plan: how the network is simulated.
+        network: the network, with the parameters to write.
+        values: values of the driven sources `(n_drives,)`, or times and waveforms `(n_times, n_drives)`,
+            which become piecewise linear sources.
+    """
+    if isinstance(plan, DynamicPlan):
+        times, waves = values
+        deck = build_deck(network, plan.options, nudges=False, time_scale=plan.duration)
+        played = {
+            source: "pwl("
+            + " ".join(f"{spice_number(t)} {spice_number(v)}" for t, v in zip(times, w, strict=True))
+            + ")"
+            for source, w in zip(deck.sources, waves.T, strict=True)
+        }
+        start = " uic" if plan.from_rest else ""
+        steps = (0.01 * plan.step, plan.duration, 0.0, plan.step)
+        return deck.plain(played, f".tran {' '.join(spice_number(s) for s in steps)}{start}")
     here = StaticPlan(network, plan.settling, plan.options)
     deck = build_deck(here.circuit(), plan.options, nudges=False)
-    return deck.plain(dict(zip(deck.sources, map(float, drives), strict=True)), here.analysis())
-
-
-def write_netlist(folder: Path, name: str, plan: StaticPlan, network: Network, drives: FloatArray) -> None:
-    """Write a sample's deck into the run folder's `netlists`."""
-    (folder / "netlists").mkdir(exist_ok=True)
-    write_atomic(folder / "netlists" / f"{name}.cir", plain_netlist(plan, network, drives))
+    return deck.plain(dict(zip(deck.sources, map(float, values), strict=True)), here.analysis())

@@ -2,55 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from bridge.experiment.section import ConductanceSpec, DiodeSpec, Section
 from bridge.experiment.source import ExistingFile
-from bridge.units import Amperes, Farads, Number, PerVolt, Seconds, Siemens, Volts
-
-
-class Section(BaseModel):
-    """A mapping of the file; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-# --- circuit ---------------------------------------------------------------------------------------
-
-
-class DiodeSpec(Section):
-    """The diodes that make the nodes nonlinear."""
-
-    saturation_current: Annotated[Amperes, Field(gt=0, description="IS of the model card")] = 1e-8
-    emission: Annotated[Number, Field(gt=0, description="N of the model card")] = 1.5
-    offset: Annotated[
-        Volts,
-        Field(ge=0, description="voltage of the sources behind the two diodes of a node: clamps at +-offset"),
-    ] = 0.0
-
-
-class ConductanceSpec(Section):
-    """Initial values and bounds of the trainable conductances."""
-
-    lower: Annotated[Siemens, Field(gt=0, description="Gmin, never left")] = 1e-7
-    upper: Annotated[Siemens, Field(gt=0, description="Gmax, never left")] = 1e-3
-    initial_lower: Annotated[Siemens, Field(gt=0)] = 1e-5
-    initial_upper: Annotated[Siemens, Field(gt=0)] = 1e-4
-    distribution: Literal["uniform", "log_uniform"] = "uniform"
-
-    @model_validator(mode="after")
-    def _ordered(self) -> ConductanceSpec:
-        if not self.lower <= self.initial_lower <= self.initial_upper <= self.upper:
-            raise ValueError("needs lower <= initial_lower <= initial_upper <= upper")
-        return self
+from bridge.experiment.spec_dynamic import (
+    AdjointSpec,
+    CausalSpec,
+    LagrangianSpec,
+    NetlistSpec,
+    PulseOrderSpec,
+    RLCSpec,
+    TeacherSpec,
+    TimeSeriesSpec,
+    WaveformFileSpec,
+    Windowed,
+    complete,
+)
+from bridge.units import Amperes, Farads, Number, PerVolt, Seconds, Volts
 
 
 class LayeredSpec(Section):
     """Deep resistive network: layers of conductances, paired diodes and bidirectional amplifiers."""
 
     topology: Literal["layered"]
-    hidden: Annotated[list[Annotated[int, Field(ge=1)]], Field(description="nodes of each hidden layer")] = []
+    hidden: Annotated[
+        list[Annotated[int, Field(ge=1)]],
+        Field(description="nodes of each hidden layer", default_factory=list),
+    ]
     doubled_inputs: Annotated[bool, Field(description="each feature drives +x and -x")] = True
     bias: Annotated[Volts, Field(description="a pair of sources at +-bias feeds every layer; 0 for none")] = (
         1.0
@@ -94,7 +75,7 @@ class GraphSpec(Section):
         return self
 
 
-CircuitSpec = Annotated[LayeredSpec | GraphSpec, Field(discriminator="topology")]
+CircuitSpec = Annotated[LayeredSpec | GraphSpec | RLCSpec | NetlistSpec, Field(discriminator="topology")]
 
 
 # --- data, loss, estimator, analysis ------------------------------------------------------------------
@@ -128,17 +109,26 @@ class DataSpec(Section):
         return self
 
 
-class MeanSquaredErrorSpec(Section):
-    """Mean over the outputs of the squared difference from the target."""
+DataSource = Annotated[
+    DataSpec | WaveformFileSpec | TeacherSpec | PulseOrderSpec | TimeSeriesSpec, Field(discriminator="source")
+]
+
+
+class MeanSquaredErrorSpec(Windowed):
+    """Mean over the outputs (and, on waveforms, over time) of the squared difference from the target."""
 
     kind: Literal["mse"]
 
 
-class CrossEntropySpec(Section):
+class CrossEntropySpec(Windowed):
     """Softmax cross-entropy of `scale` times the output voltages."""
 
     kind: Literal["cross_entropy"]
     scale: Annotated[PerVolt, Field(gt=0)] = 1.0
+    on: Annotated[
+        Literal["average", "final"],
+        Field(description="on waveforms: of their mean over the window, or of their last value"),
+    ] = "average"
 
 
 class UserLossSpec(Section):
@@ -167,7 +157,10 @@ class FiniteDifferenceSpec(Section):
     relative_step: Annotated[Number, Field(gt=0, lt=0.5)] = 1e-4
 
 
-EstimatorSpec = Annotated[EquilibriumSpec | FiniteDifferenceSpec, Field(discriminator="kind")]
+EstimatorSpec = Annotated[
+    EquilibriumSpec | FiniteDifferenceSpec | AdjointSpec | LagrangianSpec | CausalSpec,
+    Field(discriminator="kind"),
+]
 
 
 class OperatingPointSpec(Section):
@@ -177,12 +170,18 @@ class OperatingPointSpec(Section):
 
 
 class TransientSpec(Section):
-    """Each phase is a transient from rest that settles, its state at the end counts."""
+    """Each phase is a transient: one that settles for static data, the response for waveforms."""
 
     kind: Literal["transient"]
     duration: Annotated[Seconds, Field(gt=0)]
     step: Annotated[Seconds, Field(gt=0, description="largest time step")]
-    node_capacitance: Annotated[Farads, Field(gt=0, description="parasitic capacitance of every free node")]
+    start: Annotated[
+        Literal["rest", "operating_point"],
+        Field(description="waveforms: start from initial conditions, or from the operating point at t = 0"),
+    ] = "rest"
+    node_capacitance: Annotated[
+        Farads | None, Field(gt=0, description="static data: parasitic capacitance of every free node")
+    ] = None
     tolerance: Annotated[
         Volts, Field(gt=0, description="a node that moves by more in the last tenth has not settled")
     ] = 1e-5
@@ -273,9 +272,46 @@ class ExperimentSpec(Section):
     description: str = ""
     seed: Annotated[int, Field(ge=0)] = 0
     circuit: CircuitSpec
-    data: DataSpec
+    data: DataSource
     loss: LossSpec
-    estimator: EstimatorSpec
+    estimator: Annotated[
+        EstimatorSpec | None, Field(description="equilibrium for static data, adjoint for waveforms")
+    ] = None
     analysis: AnalysisSpec = OperatingPointSpec(kind="operating_point")
-    training: TrainingSpec
+    training: Annotated[TrainingSpec | None, Field(description="needed to train")] = None
     engine: EngineSpec = EngineSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, data: Any) -> Any:
+        return complete(data)
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the data are waveforms."""
+        return not isinstance(self.data, DataSpec)
+
+    @model_validator(mode="after")
+    def _fits(self) -> ExperimentSpec:
+        analysis = self.analysis
+        if self.dynamic and not isinstance(analysis, TransientSpec):
+            raise ValueError("data of waveforms need analysis.kind: transient")
+        if isinstance(analysis, TransientSpec):
+            if self.dynamic and analysis.node_capacitance is not None:
+                raise ValueError("analysis.node_capacitance is for static data; leave it out")
+            if not self.dynamic and analysis.node_capacitance is None:
+                raise ValueError("analysis.node_capacitance is missing: static data settle with it")
+        static_only, dynamic_only = ("equilibrium",), ("adjoint", "lagrangian", "causal")
+        if self.estimator is not None and self.estimator.kind in (
+            static_only if self.dynamic else dynamic_only
+        ):
+            raise ValueError(
+                f"estimator {self.estimator.kind} is for {'static data' if self.dynamic else 'waveforms'}"
+            )
+        if not self.dynamic and isinstance(self.circuit, RLCSpec | NetlistSpec):
+            raise ValueError(f"circuit {self.circuit.topology} needs data of waveforms")
+        if self.dynamic and isinstance(self.circuit, LayeredSpec | GraphSpec):
+            raise ValueError(
+                f"circuit {self.circuit.topology} has no memory; data of waveforms need rlc or netlist"
+            )
+        return self

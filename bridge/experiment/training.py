@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.errors import SpecError, TellegenError
-from bridge.experiment.build import Experiment
-from bridge.experiment.data import DataSet, minibatches
+from bridge.experiment.build import Experiment, make_batch
+from bridge.experiment.data import DataSet, Split, minibatches
 from bridge.experiment.folder import RunFolder, confusion
-from bridge.experiment.record import SampleTask, write_netlist, write_sample
+from bridge.experiment.record import record
 from bridge.experiment.state import TrainingState
 from bridge.experiment.store import RunLock, write_json_atomic
+from bridge.experiment.waves import WaveSet, WaveSplit
 from bridge.ngspice.library import find_library
 from bridge.report import write_report
 from bridge.simulator import Simulator
@@ -34,12 +35,13 @@ class Training:
     experiment: Experiment
     folder: RunFolder
     simulator: Simulator
+    split: Split | WaveSplit
     progress: Progress
 
     def __post_init__(self) -> None:
-        self.split = self.experiment.data()
+        self.spec = self.experiment.training()
         self.network = self.simulator.network
-        self.loss = self.experiment.loss()
+        self.loss = self.experiment.loss(self.split)
         self.estimator = self.experiment.estimator()
         self.optimizer = self.experiment.optimizer(self.network)
         self.schedule = self.experiment.schedule()
@@ -62,44 +64,51 @@ class Training:
             0, initial, initial, self.optimizer.state_dict(), dict(self.rng.bit_generator.state)
         )
         row = {"epoch": 0.0, "learning_rate": float(self.schedule(0.0)), "gradient_norm": float("nan")}
-        row |= self.evaluate("train", self.split.train) | self.evaluate("test", self.split.test)
+        row |= self.evaluate("train", self.split.train)[0] | self.evaluate("test", self.split.test)[0]
         self._finish_epoch(state, row)
         return state
 
-    def evaluate(self, part: str, data: DataSet) -> dict[str, float]:
-        """Mean loss and accuracy of the free phase on a part of the data."""
-        outputs = self.simulator.outputs(data.inputs)
-        return self.metrics(part, data, outputs, data.targets)
+    def evaluate(self, part: str, data: DataSet | WaveSet) -> tuple[dict[str, float], FloatArray]:
+        """Mean loss and accuracy of the free phase on a part of the data, and its outputs or scores."""
+        losses, outputs = self.simulator.evaluate(make_batch(self.network, data), self.loss)
+        return self.metrics(part, data, losses, outputs, data.targets), outputs
 
-    def metrics(self, part: str, data: DataSet, outputs: FloatArray, targets: FloatArray) -> dict[str, float]:
+    def metrics(
+        self, part: str, data: DataSet | WaveSet, losses: FloatArray, outputs: FloatArray, targets: FloatArray
+    ) -> dict[str, float]:
         """Mean loss, and accuracy where there are classes (otherwise NaN)."""
         accuracy = float("nan")
         if data.labels is not None:
-            accuracy = float(np.mean(self.loss.correct(outputs, targets)))
-        value = float(np.mean(self.loss.value(outputs, targets)))
-        return {f"{part}_loss": value, f"{part}_accuracy": accuracy}
+            accuracy = float(np.mean(self.classes.correct(outputs, targets)))
+        return {f"{part}_loss": float(np.mean(losses)), f"{part}_accuracy": accuracy}
+
+    @property
+    def classes(self) -> Any:
+        """What reads classes off outputs: the loss, or the static loss inside one on waveforms."""
+        return getattr(self.loss, "static", self.loss)
 
     def epoch(self, state: TrainingState) -> None:
         """One pass over the training data, an update after every minibatch."""
         train = self.split.train
-        batches = minibatches(len(train), self.experiment.spec.training.batch_size, self.rng)
-        outputs, targets, norms = [], [], []
+        batches = minibatches(len(train), self.spec.batch_size, self.rng)
+        outputs, targets, losses, norms = [], [], [], []
         rate = float(self.schedule(float(state.epoch)))
         for k, rows in enumerate(batches):
-            batch = self.simulator.batch(train.inputs[rows], train.targets[rows])
+            batch = make_batch(self.network, train, rows)
             found = self.simulator.gradient(batch, self.loss, self.estimator)
             state.parameters = self.optimizer.step(state.parameters, found.gradient, rate)
             self.simulator.parameters = state.parameters
             outputs.append(found.outputs)
-            targets.append(batch.targets)
+            targets.append(train.targets[rows])
+            losses.append(found.losses)
             norms.append(float(np.linalg.norm(found.gradient)))
             self.progress("batch", k + 1, len(batches), state.history[-1])
         state.epoch += 1
         row = {"epoch": float(state.epoch), "learning_rate": rate, "gradient_norm": float(np.mean(norms))}
-        row |= self.metrics("train", train, np.concatenate(outputs), np.concatenate(targets))
-        last = state.epoch == self.experiment.spec.training.epochs
-        if last or state.epoch % self.experiment.spec.training.evaluate_every == 0:
-            row |= self.evaluate("test", self.split.test)
+        row |= self.metrics("train", train, *(np.concatenate(p) for p in (losses, outputs, targets)))
+        last = state.epoch == self.spec.epochs
+        if last or state.epoch % self.spec.evaluate_every == 0:
+            row |= self.evaluate("test", self.split.test)[0]
         else:
             row |= {"test_loss": float("nan"), "test_accuracy": float("nan")}
         state.optimizer = self.optimizer.state_dict()
@@ -118,7 +127,7 @@ class Training:
         return total
 
     def _early_stop(self, state: TrainingState, row: dict[str, float]) -> None:
-        stop = self.experiment.spec.training.early_stop
+        stop = self.spec.early_stop
         if stop is None or np.isnan(row[stop.metric]):
             return
         value = row[stop.metric]
@@ -141,31 +150,18 @@ class Training:
         self.folder.save_epoch(state, self.network)
         shown = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if "_loss" in k or "_accuracy" in k)
         self.folder.log(f"epoch {state.epoch}: {shown}")
-        self.progress("epoch", state.epoch, self.experiment.spec.training.epochs, row)
+        self.progress("epoch", state.epoch, self.spec.epochs, row)
 
     def finish(self, state: TrainingState) -> dict[str, Any]:
         """Evaluate the learned network, record a sample, write results and report."""
         path, test = self.folder.path, self.split.test
         self.folder.save_tables(state, self.network)
-        outputs = self.simulator.outputs(test.inputs)
-        measured = self.metrics("test", test, outputs, test.targets) | self.evaluate(
-            "train", self.split.train
-        )
+        measured, outputs = self.evaluate("test", test)
+        measured |= self.evaluate("train", self.split.train)[0]
         if test.labels is not None and len(test.class_names) > 1:
-            matrix = confusion(self.loss.predict(outputs), test.labels, test.class_names)
+            matrix = confusion(self.classes.predict(outputs), test.labels, test.class_names)
             write_json_atomic(path / "confusion.json", matrix)
-        beta = float(getattr(self.estimator, "beta", 1e-6))
-        drives = self.network.drive_values(test.inputs[0])
-        task = SampleTask(drives, test.targets[0], self.loss, beta)
-        label = None if test.labels is None else int(test.labels[0])
-        recorded = self.simulator.pool.map([task])[0]
-        write_sample(path, self.simulator.plan, test.inputs[0], task, recorded, label)
-        write_netlist(
-            path, "initial", self.simulator.plan, self.network.with_parameters(state.initial), drives
-        )
-        write_netlist(
-            path, "final", self.simulator.plan, self.network.with_parameters(state.parameters), drives
-        )
+        record(path, self.simulator, test, self.loss, self.estimator, (state.initial, state.parameters))
         usage = self.usage()
         results = {
             "run": str(path),
@@ -214,6 +210,7 @@ def run_experiment(
         if not (folder.path / "report.html").exists():  # killed between the results and the report
             write_report(folder.path)
         return {**done, "run": str(folder.path)}
+    experiment.training()
     split = experiment.data()
     network = experiment.network(split)
     plan = experiment.plan(network)
@@ -235,10 +232,10 @@ def run_experiment(
             memory_growth=engine.memory_limit << 20,
         )
         with simulator:
-            training = Training(experiment, folder, simulator, progress)
+            training = Training(experiment, folder, simulator, split, progress)
             try:
                 state = training.begin()
-                while state.epoch < experiment.spec.training.epochs and not state.stopped:
+                while state.epoch < training.spec.epochs and not state.stopped:
                     training.epoch(state)
                 return training.finish(state)
             except TellegenError as error:

@@ -146,5 +146,5 @@ def _made(kinds: Mapping[str, Callable[..., _Made]], kind: str, options: Mapping
         raise LossError(f"unknown loss {kind!r}; choose one of: {', '.join(kinds)}")
     try:
         return kinds[kind](**options)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise LossError(f"loss {kind!r}: {error}; correct the loss's options") from error

@@ -51,7 +51,9 @@ class VanRossum:
     Attributes:
         tau: time constant of the filter [s]; short ones compare times, long ones numbers of spikes.
         threshold: voltage that a spike crosses [V].
-        width: of the logistic [V]; a spike should rise from several widths below to several above.
+        width: of the logistic [V]; a spike should rise from several widths below to several above, and
+            take several time steps for one width: otherwise its time is known to a step only and the
+            derivative hangs on the one sample that happens to fall into the rise.
     """
 
     tau: float

@@ -17,7 +17,7 @@ import yaml
 from run_folders import SHIPPED, Command, assert_same, parameters
 
 from bridge.experiment.build import Experiment
-from bridge.experiment.record import SampleTask
+from bridge.experiment.record import StaticSampleTask
 from bridge.experiment.training import run_experiment
 from bridge.ngspice.library import find_library, library_environment
 from bridge.simulator import Simulator
@@ -422,9 +422,9 @@ def test_the_plain_netlist_gives_the_sessions_voltages(file: Path, tmp_path: Pat
     network: Network = experiment.network(split)
     with Simulator(experiment.plan(network)) as simulator:
         drives = network.drive_values(split.test.inputs[3])
-        task = SampleTask(drives, split.test.targets[3], experiment.loss(), 1e-9)
-        solutions, _ = simulator.pool.map([task])[0]
-    expected = dict(zip((n.lower() for n in network.nodes), solutions[0].nodes[:-1], strict=True))
+        task = StaticSampleTask(drives, split.test.targets[3], experiment.loss(split), 1e-9)
+        recorded = simulator.pool.map([task])[0]
+    expected = dict(zip((n.lower() for n in network.nodes), recorded.nodes[0], strict=True))
     assert set(voltages) == set(expected)
     assert max(map(abs, expected.values())) > 0.1
     for name, value in expected.items():

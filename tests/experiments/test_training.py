@@ -256,7 +256,7 @@ def test_settling_transients_and_operating_points_agree_on_the_first_gradient() 
         split = experiment.data()
         with Simulator(experiment.plan(experiment.network(split)), workers=2) as simulator:
             batch = simulator.batch(split.train.inputs[:6], split.train.targets[:6])
-            gradients.append(simulator.gradient(batch, experiment.loss(), experiment.estimator()))
+            gradients.append(simulator.gradient(batch, experiment.loss(split), experiment.estimator()))
             usage = simulator.usage()
             assert (usage["transients"], usage["operating_points"]) == (
                 (18, 0) if len(gradients) == 1 else (0, 18)

@@ -14,7 +14,12 @@ from bridge.ngspice.drives import constant, sampled
 from bridge.ngspice.session import Session
 from circuits.deck import Deck
 
-RC = Deck("rc", ("vin a 0 external", "r1 a b 1k", "c1 b 0 1n", "d1 b 0 dx", ".model dx D(is=1e-12)"), ("vin",), ("v(b)",))
+RC = Deck(
+    "rc",
+    ("vin a 0 external", "r1 a b 1k", "c1 b 0 1n", "d1 b 0 dx", ".model dx D(is=1e-12)"),
+    ("vin",),
+    ("v(b)",),
+)
 
 
 @dataclass(frozen=True)

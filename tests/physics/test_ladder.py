@@ -14,7 +14,9 @@ from circuits.deck import Deck, SolverOptions
 NO_STEPPING = (("gminsteps", 0.0), ("srcsteps", 0.0))
 
 
-def slow_newton(current: float, scale: float = 0.1, extra: tuple[tuple[str, float], ...] = NO_STEPPING) -> Deck:
+def slow_newton(
+    current: float, scale: float = 0.1, extra: tuple[tuple[str, float], ...] = NO_STEPPING
+) -> Deck:
     """An exponential far from its solution: Newton's method comes down by `scale` volts an iteration."""
     lines = (f"i1 0 a dc {current:g}", f"b1 a 0 i=1m*(exp(v(a)/{scale:g})-1)", "r1 a 0 1e12")
     return Deck("slow", lines, (), ("v(a)",), SolverOptions(extra=extra))
@@ -101,7 +103,9 @@ def test_a_jump_too_steep_for_the_first_step_succeeds_on_a_later_rung(session: S
 
 
 @pytest.mark.parametrize("place", range(len(ladder.TRANSIENT)))
-def test_the_first_rung_is_honoured_and_its_circuit_has_the_altered_values(session: Session, place: int) -> None:
+def test_the_first_rung_is_honoured_and_its_circuit_has_the_altered_values(
+    session: Session, place: int
+) -> None:
     lines = ("vin a 0 external", "r1 a b 1k", "c1 b 0 1n")
     signals = [sampled([0.0, 1.0], [[1.0], [1.0]])]
     circuit = session.load(Deck("rc", lines, ("vin",), ("v(b)",)))

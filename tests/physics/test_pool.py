@@ -131,7 +131,9 @@ def test_a_job_that_passes_its_time_limit_is_killed_and_repeated(tmp_path: Path)
 def test_an_exception_in_a_task_leaves_no_stale_answer(tmp_path: Path) -> None:
     with Pool(Circuit(), 2) as pool:
         busy = ("busy", str(tmp_path / "begun"))
-        with pytest.raises(SimulationError, match=r"RuntimeError in a worker \(pool_handlers.py:\d+\): on purpose"):
+        with pytest.raises(
+            SimulationError, match=r"RuntimeError in a worker \(pool_handlers.py:\d+\): on purpose"
+        ):
             pool.map([busy, busy, ("raise", "on purpose"), *OPS])
         assert_works(pool)
         with pytest.raises(SimulationError, match="first"):
@@ -219,5 +221,5 @@ class Broken:
 
 
 def test_a_handler_that_cannot_be_made_is_an_error() -> None:
-    with pytest.raises(SimulationError, match="LookupError in a worker.*no circuit today"):
+    with pytest.raises(SimulationError, match=r"LookupError in a worker.*no circuit today"):
         Pool(Broken(), 1)

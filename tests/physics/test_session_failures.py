@@ -57,7 +57,9 @@ REFUSED: dict[str, tuple[str, ...]] = {  # the bad line first
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_bad_line_is_refused_with_the_line_and_the_netlist(session: Session, good: Circuit, case: str) -> None:
+def test_a_bad_line_is_refused_with_the_line_and_the_netlist(
+    session: Session, good: Circuit, case: str
+) -> None:
     line, *more = REFUSED[case]
     with pytest.raises(LoadError) as caught:
         session.load(deck(line, *more))
@@ -100,7 +102,9 @@ UNSOLVABLE = {
 
 
 @pytest.mark.parametrize("case", UNSOLVABLE)
-def test_no_operating_point_is_an_error_and_never_a_number(session: Session, good: Circuit, case: str) -> None:
+def test_no_operating_point_is_an_error_and_never_a_number(
+    session: Session, good: Circuit, case: str
+) -> None:
     circuit = session.load(deck(*UNSOLVABLE[case]))
     before = session.counts.failures
     with pytest.raises(ConvergenceError) as caught:
@@ -124,7 +128,9 @@ def test_a_floating_node_is_named(session: Session) -> None:
         ("e1 c 0 a 0 1e308", "e2 b 0 c 0 1e10", "r8 b 0 1k"),
     ],
 )
-def test_a_result_that_is_not_finite_is_an_error(session: Session, good: Circuit, lines: tuple[str, ...]) -> None:
+def test_a_result_that_is_not_finite_is_an_error(
+    session: Session, good: Circuit, lines: tuple[str, ...]
+) -> None:
     circuit = session.load(deck(*lines, saves=("v(a)", "v(b)")))
     with pytest.raises(NotFiniteError) as caught:
         circuit.operating_point()

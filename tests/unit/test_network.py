@@ -41,10 +41,16 @@ def with_extra(*extra: Element) -> Callable[[], Network]:
 
 WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "element twice": (with_extra(resistor("up", "b", "0", conductance=1.0)), "'up'.*used twice"),
-    "elements that differ by case": (with_extra(resistor("UP", "b", "0", conductance=1.0)), "'UP'.*used twice"),
+    "elements that differ by case": (
+        with_extra(resistor("UP", "b", "0", conductance=1.0)),
+        "'UP'.*used twice",
+    ),
     "nodes that differ by case": (with_extra(resistor("r", "B", "0", conductance=1.0)), "'b' and 'B'.*case"),
     "element name with a space": (with_extra(resistor("r 1", "b", "0", conductance=1.0)), "'r 1'"),
-    "line break in an element name": (with_extra(resistor("r\n.end", "b", "0", conductance=1.0)), "names are"),
+    "line break in an element name": (
+        with_extra(resistor("r\n.end", "b", "0", conductance=1.0)),
+        "names are",
+    ),
     "node name with a bracket": (with_extra(resistor("r", "v(b)", "0", conductance=1.0)), r"'v\(b\)'"),
     "ground by its other name": (with_extra(resistor("r", "b", "gnd", conductance=1.0)), "r: node 'gnd'"),
     "node that ngspice reserves": (with_extra(resistor("r", "b", "TIME", conductance=1.0)), "r: node 'TIME'"),
@@ -58,7 +64,8 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "drive for no source": (lambda: divider(drives=(*DRIVES, Drive("up", 0))), "exactly one drive"),
     "two drives for a source": (lambda: divider(drives=(*DRIVES, *DRIVES)), "exactly one drive"),
     "trainable of no element": (
-        lambda: divider(trainable=(Trainable("ghost", "conductance", 1e-6, 1e-1),)), "no element 'ghost'",
+        lambda: divider(trainable=(Trainable("ghost", "conductance", 1e-6, 1e-1),)),
+        "no element 'ghost'",
     ),
     "unknown parameter": (
         lambda: divider(trainable=(Trainable("up", "resistance", 1e-6, 1e-1),)),
@@ -71,29 +78,48 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
         "d.saturation_current: this parameter cannot be trained",
     ),
     "bounds wider than the device's": (
-        lambda: divider(trainable=(Trainable("up", "conductance", 0.0, 1e-1),)), "up.conductance: training bounds",
+        lambda: divider(trainable=(Trainable("up", "conductance", 0.0, 1e-1),)),
+        "up.conductance: training bounds",
     ),
     "bounds the wrong way round": (
-        lambda: divider(trainable=(Trainable("up", "conductance", 1e-1, 1e-6),)), "up.conductance: training bounds",
+        lambda: divider(trainable=(Trainable("up", "conductance", 1e-1, 1e-6),)),
+        "up.conductance: training bounds",
     ),
-    "negative conductance": (lambda: resistor("r", "a", "b", conductance=-1.0), "r: conductance = -1 S is outside"),
+    "negative conductance": (
+        lambda: resistor("r", "a", "b", conductance=-1.0),
+        "r: conductance = -1 S is outside",
+    ),
     "conductance that is no number": (
-        lambda: resistor("r", "a", "b", conductance=float("nan")), "r: conductance = nan S is outside",
+        lambda: resistor("r", "a", "b", conductance=float("nan")),
+        "r: conductance = nan S is outside",
     ),
     "infinite source": (lambda: voltage_source("v", "a", dc=float("inf")), "v: dc = inf V is outside"),
-    "one terminal too few": (lambda: RESISTOR.element("r", "a", conductance=1.0), r"r: .*2 terminals \(p, n\), not 1"),
+    "one terminal too few": (
+        lambda: RESISTOR.element("r", "a", conductance=1.0),
+        r"r: .*2 terminals \(p, n\), not 1",
+    ),
     "one terminal too many": (lambda: VOLTAGE_SOURCE.element("v", "a", "b", "c"), "v: .*2 terminals.*not 3"),
-    "value that is missing": (lambda: RESISTOR.element("r", "a", "b"), "r: a resistor needs a value for conductance"),
+    "value that is missing": (
+        lambda: RESISTOR.element("r", "a", "b"),
+        "r: a resistor needs a value for conductance",
+    ),
     "value of no parameter": (lambda: RESISTOR.element("r", "a", "b", ohms=3.0), "no parameter 'ohms'"),
     "diode with a transistor's card": (
-        lambda: diode("d", "a", "b", model=ModelCard("m", "NMOS")), "d: model card 'm' is of type NMOS",
+        lambda: diode("d", "a", "b", model=ModelCard("m", "NMOS")),
+        "d: model card 'm' is of type NMOS",
     ),
-    "wrong number of parameters": (lambda: divider().with_parameters([1.0, 2.0]), r"\(2,\) values for 1 trainable"),
-    "parameter out of the device's bounds": (lambda: divider().with_parameters([-1.0]), "up: conductance = -1"),
+    "wrong number of parameters": (
+        lambda: divider().with_parameters([1.0, 2.0]),
+        r"\(2,\) values for 1 trainable",
+    ),
+    "parameter out of the device's bounds": (
+        lambda: divider().with_parameters([-1.0]),
+        "up: conductance = -1",
+    ),
     "too few features": (lambda: divider().drive_values(np.zeros((4, 0))), "0 features, the network takes 1"),
     "too many features": (lambda: divider().drive_values([1.0, 2.0]), "2 features, the network takes 1"),
     "unknown element": (lambda: divider().element("ghost"), "'divider' has no element 'ghost'"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", WRONG)

@@ -1,0 +1,220 @@
+"""From an experiment file on waveforms to its network, data, plan and loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.dynamics import FIXED_GRID, DynamicPhases, DynamicPlan
+from bridge.errors import SpecError
+from bridge.estimators.base import DynamicBatch
+from bridge.experiment.section import ConductanceSpec, DiodeSpec
+from bridge.experiment.spec import ExperimentSpec, TransientSpec
+from bridge.experiment.spec_dynamic import (
+    NetlistSpec,
+    PulseOrderSpec,
+    RLCSpec,
+    TeacherSpec,
+    TimeSeriesSpec,
+    WaveformFileSpec,
+)
+from bridge.experiment.waves import (
+    WaveSet,
+    WaveSplit,
+    multi_sine,
+    pulse_order,
+    read_waveforms,
+    time_series,
+)
+from bridge.losses import make_waveform_loss
+from bridge.simulator import Simulator
+from circuits.devices.base import ModelCard
+from circuits.network import Network
+from circuits.topologies.layered import Conductances
+from circuits.topologies.rlc import Reactances, rlc
+
+FloatArray = NDArray[np.float64]
+
+INITIAL, DATA = 1, 3  # streams of the seed
+
+
+def card(spec: DiodeSpec) -> ModelCard:
+    """The model card of an experiment's diodes."""
+    return ModelCard("dlearn", "D", (("is", spec.saturation_current), ("n", spec.emission)))
+
+
+def conductances(spec: ConductanceSpec) -> Conductances:
+    """Initial values and bounds of an experiment's conductances."""
+    return Conductances(spec.lower, spec.upper, spec.initial_lower, spec.initial_upper, spec.distribution)
+
+
+def wave_network(spec: ExperimentSpec, channels: int, outputs: int, seed: int | None = None) -> Network:
+    """The network of an experiment on waveforms.
+
+    Args:
+        spec: the experiment.
+        channels: of the input waveforms.
+        outputs: number of outputs.
+        seed: of the initial values, instead of the experiment's (a teacher).
+    """
+    circuit = spec.circuit
+    if isinstance(circuit, NetlistSpec):
+        from circuits.importer import import_netlist
+
+        trainable = [t if isinstance(t, str) else t.model_dump(exclude_none=True) for t in circuit.trainable]
+        return import_netlist(
+            circuit.netlist,
+            inputs=circuit.inputs,
+            outputs=circuit.outputs,
+            trainable=trainable,
+            name=spec.name,
+        )
+    assert isinstance(circuit, RLCSpec)
+    reactances = Reactances(
+        circuit.capacitance,
+        circuit.spread,
+        circuit.cubic,
+        circuit.inductors,
+        circuit.inductance,
+        circuit.diodes,
+        circuit.fractional,
+        circuit.fractional_conductance,
+        circuit.band,
+    )
+    return rlc(
+        circuit.nodes,
+        channels,
+        outputs,
+        degree=circuit.degree,
+        fan=circuit.fan,
+        seed=[spec.seed if seed is None else seed, INITIAL],
+        doubled_inputs=circuit.doubled_inputs,
+        bias=circuit.bias,
+        differential_outputs=circuit.differential_outputs,
+        input_gain=circuit.input_gain,
+        reactances=reactances,
+        train=circuit.train,
+        diode_card=card(circuit.diode),
+        conductances=conductances(circuit.conductance),
+        name=spec.name,
+    )
+
+
+def wave_plan(spec: ExperimentSpec, network: Network) -> DynamicPlan:
+    """How a network is simulated on waveforms."""
+    analysis, engine = spec.analysis, spec.engine
+    assert isinstance(analysis, TransientSpec)
+    options = replace(
+        FIXED_GRID, reltol=engine.reltol, abstol=engine.abstol, vntol=engine.vntol, klu=engine.klu
+    )
+    return DynamicPlan(network, analysis.duration, analysis.step, analysis.start == "rest", options)
+
+
+def wave_data(spec: ExperimentSpec) -> WaveSplit:
+    """Load or make an experiment's waveforms.
+
+    Raises:
+        DataError: a file or an option is wrong.
+        SpecError: the columns do not fit the circuit.
+    """
+    data, analysis = spec.data, spec.analysis
+    assert isinstance(analysis, TransientSpec)
+    seed = [spec.seed, DATA]
+    if isinstance(data, WaveformFileSpec):
+        return _files(spec, data)
+    if isinstance(data, PulseOrderSpec):
+        parts = [
+            pulse_order(count, analysis.duration, data.points, data.width, data.amplitude, [*seed, k])
+            for k, count in enumerate((data.samples, data.test_samples))
+        ]
+        return WaveSplit(parts[0], parts[1], True)
+    if isinstance(data, TimeSeriesSpec):
+        return time_series(data.name, analysis.duration, data.amplitude)
+    assert isinstance(data, TeacherSpec)
+    return _teacher(spec, data, seed)
+
+
+def _files(spec: ExperimentSpec, data: WaveformFileSpec) -> WaveSplit:
+    split, inputs, outputs = read_waveforms(data.files)
+    circuit, analysis = spec.circuit, spec.analysis
+    assert isinstance(analysis, TransientSpec)
+    times = split.train.times
+    if times[0] > 0 or times[-1] < analysis.duration * (1 - 1e-9):
+        raise SpecError(
+            f"{data.files[0]}: its times run from {times[0]:g} s to {times[-1]:g} s, the transient from 0 to "
+            f"{analysis.duration:g} s; give samples for all of it"
+        )
+    if not isinstance(circuit, NetlistSpec):
+        return split
+    orders = []
+    for what, wanted, have in (("input", list(circuit.inputs), inputs), ("target", circuit.outputs, outputs)):
+        have = tuple(h.replace(" ", "") for h in have)
+        wanted = [w.replace(" ", "") for w in wanted]
+        if sorted(map(str.lower, have)) != sorted(map(str.lower, wanted)):
+            raise SpecError(
+                f"{data.files[0]}:1: the {what} columns are {', '.join(have) or 'none'}; the circuit's "
+                f"{what}s are {', '.join(wanted)}"
+            )
+        lower = [h.lower() for h in have]
+        orders.append([lower.index(w.lower()) for w in wanted])
+    part = replace(
+        split.train, inputs=split.train.inputs[:, :, orders[0]], targets=split.train.targets[:, :, orders[1]]
+    )
+    return WaveSplit(part, part, False)
+
+
+@dataclass(frozen=True)
+class ResponseTask:
+    """Output waveforms of some samples at given times."""
+
+    batch: DynamicBatch
+
+    def run(self, phases: DynamicPhases) -> FloatArray:
+        """Outputs `(n_samples, n_times, n_outputs)` [V] at the batch's times."""
+        found = []
+        for k in range(len(self.batch)):
+            waves = phases.free(self.batch.signals(k))
+            columns = phases.outputs(waves).T
+            found.append(np.stack([np.interp(self.batch.times, waves.time, c) for c in columns], axis=1))
+        return np.array(found)
+
+
+def _teacher(spec: ExperimentSpec, data: TeacherSpec, seed: list[int]) -> WaveSplit:
+    analysis = spec.analysis
+    assert isinstance(analysis, TransientSpec)
+    network = wave_network(spec, data.channels, data.outputs, seed=data.seed)
+    count = data.samples + data.test_samples
+    times, inputs = multi_sine(
+        count, data.channels, analysis.duration, data.points, data.lowest, data.highest, data.amplitude, seed
+    )
+    batch = DynamicBatch(times, network.drive_values(inputs), [None] * count)
+    with Simulator(wave_plan(spec, network), workers=1, time_limit=spec.engine.time_limit) as simulator:
+        targets = np.concatenate(simulator.pool.map([ResponseTask(b) for b in batch.chunks(4)]))
+    cut = data.samples
+    parts = [
+        WaveSet(times, inputs[rows], targets[rows], None, (), "teacher")
+        for rows in (slice(None, cut), slice(cut, None))
+    ]
+    return WaveSplit(parts[0], parts[1], True)
+
+
+def wave_loss(spec: ExperimentSpec, folder: Any, split: WaveSplit) -> Any:
+    """The loss of an experiment on waveforms."""
+    loss = spec.loss
+    if loss.kind == "user":
+        return make_waveform_loss("user", path=loss.function, folder=folder)
+    classes = split.train.labels is not None
+    if loss.kind == "mse":
+        if classes:
+            return make_waveform_loss("average_mse", window=loss.window)
+        return make_waveform_loss("mse", target_times=split.train.times, window=loss.window)
+    if not classes:
+        raise SpecError("cross_entropy needs classes; for target waveforms use mse")
+    if loss.on == "final":
+        if loss.window is not None:
+            raise SpecError("window has no meaning for the last value (on: final); leave it out")
+        return make_waveform_loss("terminal_cross_entropy", scale=loss.scale)
+    return make_waveform_loss("average_cross_entropy", scale=loss.scale, window=loss.window)

@@ -1,0 +1,1 @@
+"""Checks of the project against independent references: gradients against finite differences."""
