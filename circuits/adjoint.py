@@ -22,7 +22,7 @@ import sympy as sp
 
 from bridge.errors import UnsupportedElementError
 from circuits.devices.base import Device, Element, SpiceContext, SpiceLine, U
-from circuits.devices.behavioural import GROUND, Behavioural, voltage_expression
+from circuits.devices.behavioural import GROUND, LEAST_SLOPE, Behavioural, voltage_expression
 from circuits.devices.fractional import Transfer
 from circuits.devices.passive import CAPACITOR, INDUCTOR
 from circuits.devices.sources import CCCS, CCVS, VCCS, VCVS, VOLTAGE_SOURCE
@@ -99,7 +99,7 @@ class AdjointBranch(Device):
                 SpiceLine("C", rate, (rate, sense), f"{spice_number(self.reference)} ic=0"),
                 SpiceLine("V", rate, (sense, GROUND), "dc 0"),
             ]
-            terms.append(f"v({play['cu']})*i(V{rate})")
+            terms.append(f"(v({play['cu']})+{spice_number(LEAST_SLOPE)})*i(V{rate})")
         for state in self.state_names:
             if f"hu_{state}" in play:
                 terms.append(f"-v({play[f'hu_{state}']})*v({adjoint_state(name, state)})")

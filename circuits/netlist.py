@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,8 @@ from circuits.network import GROUND, Network
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its source has invalid escapes, which newer Pythons report
     from PySpice.Spice.Netlist import Circuit, NPinElement
+
+logging.getLogger("PySpice.Spice.Netlist.Node").setLevel(logging.ERROR)  # it warns of a node named `in`
 
 _ADD = {
     "R": "R", "C": "C", "L": "L", "D": "D", "V": "V", "I": "I", "B": "B", "S": "S",

@@ -44,6 +44,18 @@ def error_signal(waves: Waveforms, loss: WaveformValue, duration: float) -> Sign
     return Signals(tuple(range(values.shape[1])), values.copy(), times)
 
 
+def nudge_factor(phases: DynamicPhases, waves: Waveforms, loss: WaveformValue) -> float:
+    """What the error is multiplied by so that adjoint voltages are about a volt.
+
+    The adjoint network is linear. The error of a short transient is a huge number of amperes, at which the
+    simulator's first iterations, with the playback still at zero, may overflow.
+    """
+    conductances = [e.value("conductance") for e in phases.plan.flat.elements if e.device.kind == "resistor"]
+    density = np.abs(loss.derivative / trapezoid_weights(waves.time)[:, None]).max()
+    peak = max(float(density), float(np.abs(loss.terminal).max()) / phases.plan.duration)
+    return max(conductances, default=1e-3) / peak if peak > 0.0 else 1.0
+
+
 @dataclass(frozen=True)
 class AdjointTask:
     """One sample: its loss, score and gradient."""
@@ -60,7 +72,9 @@ class AdjointTask:
         shown = score(self.loss, waves.time, outputs)
         duration = phases.plan.duration
         nudges = error_signal(waves, found, duration)
-        reply, scales = phases.adjoint(waves, nudges)
+        factor = nudge_factor(phases, waves, found)
+        small = Signals(nudges.sources, nudges.values * factor, nudges.times)
+        reply, scales = phases.adjoint(waves, small)
         if phases.plan.from_rest:
             tail = np.zeros(len(reply.names))
         else:
@@ -68,7 +82,7 @@ class AdjointTask:
         pairing = meet(waves, reply, duration, scales=scales, tail=tail)
         if found.terminal.any():  # the first interval's integral is the backward Euler step's
             pairing["weights"][0] = reply.time[0]
-        return found.value, gradients(phases, Trajectories(**pairing)), shown
+        return found.value, gradients(phases, Trajectories(**pairing)) / factor, shown
 
 
 class AdjointNetwork(Estimator):

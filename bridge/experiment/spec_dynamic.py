@@ -92,13 +92,13 @@ class TeacherSpec(Section):
     source: Literal["teacher"]
     seed: Annotated[int, Field(ge=0, description="of the teacher's values")] = 1000
     samples: Annotated[int, Field(ge=1, description="training samples")] = 4
-    test_samples: Annotated[int, Field(ge=1)] = 2
-    channels: Annotated[int, Field(ge=1)] = 1
-    outputs: Annotated[int, Field(ge=1)] = 1
+    test_samples: Annotated[int, Field(ge=1, description="samples held out")] = 2
+    channels: Annotated[int, Field(ge=1, description="input waveforms a sample")] = 1
+    outputs: Annotated[int, Field(ge=1, description="output waveforms a sample")] = 1
     points: Annotated[int, Field(ge=8, description="samples of a waveform")] = 201
     lowest: Annotated[int, Field(ge=1, description="lowest frequency in half periods a transient")] = 1
     highest: Annotated[int, Field(ge=1, description="highest frequency in half periods a transient")] = 8
-    amplitude: Annotated[Volts, Field(gt=0)] = 1.0
+    amplitude: Annotated[Volts, Field(gt=0, description="peak of an input waveform")] = 1.0
 
 
 class PulseOrderSpec(Section):
@@ -106,10 +106,10 @@ class PulseOrderSpec(Section):
 
     source: Literal["pulse_order"]
     samples: Annotated[int, Field(ge=2, description="training samples")] = 32
-    test_samples: Annotated[int, Field(ge=2)] = 64
+    test_samples: Annotated[int, Field(ge=2, description="samples held out")] = 64
     points: Annotated[int, Field(ge=16, description="samples of a waveform")] = 401
     width: Annotated[Seconds, Field(gt=0, description="standard deviation of a pulse")]
-    amplitude: Annotated[Volts, Field(gt=0)] = 1.0
+    amplitude: Annotated[Volts, Field(gt=0, description="peak of a pulse")] = 1.0
 
 
 class TimeSeriesSpec(Section):

@@ -6,13 +6,13 @@ targets are sums of sines of seeded frequencies and phases zero, so that every s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from bridge.dynamics import DynamicPlan
+from bridge.dynamics import FIXED_GRID, DynamicPlan
 from bridge.estimators.base import DynamicBatch, FloatArray
 from bridge.losses.waveform import TerminalMSE, WaveformMSE
 from circuits.devices.base import Element
@@ -24,6 +24,8 @@ DURATION = 1e-6
 """Length of every transient [s]."""
 SAMPLES = 8001
 """Samples of the inputs and targets, which are interpolated linearly."""
+
+_SMALL = 50
 
 Names = Sequence[tuple[str, str]]
 
@@ -55,8 +57,9 @@ class GalleryCircuit:
     seed: int = 0
 
     def plan(self, steps: int) -> DynamicPlan:
-        """The simulation in `steps` time steps."""
-        return DynamicPlan(self.network, DURATION, DURATION / steps, self.from_rest)
+        """The simulation in `steps` time steps; large networks use the solver that is faster for them."""
+        options = replace(FIXED_GRID, klu=len(self.network.nodes) > _SMALL)
+        return DynamicPlan(self.network, DURATION, DURATION / steps, self.from_rest, options)
 
     def batch(self) -> DynamicBatch:
         """One sample."""
@@ -100,7 +103,8 @@ def trainables(elements: Sequence[Element], names: Names) -> tuple[Trainable, ..
 
 def capacitors() -> list[Element]:
     """A linear capacitor from each node of the skeleton to ground."""
-    return [capacitor(f"c{n}", n, "0", capacitance=size) for n, size in zip("abc", (1e-10, 8e-11, 1.2e-10))]  # noqa: B905
+    sizes = {"a": 1e-10, "b": 8e-11, "c": 1.2e-10}.items()
+    return [capacitor(f"c{n}", n, "0", capacitance=size) for n, size in sizes]
 
 
 def skeleton() -> list[Element]:
@@ -165,6 +169,3 @@ def windowed(taper: float) -> dict[str, Any]:
     """A loss that counts in two windows with edges of `taper` [s]."""
     window = ((0.2e-6, 0.45e-6), (0.6e-6, 0.9e-6))
     return {"loss": WaveformMSE(times(), window=window, taper=taper)}
-
-
-Maker = Callable[[], GalleryCircuit]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import networkx as nx
 import numpy as np
@@ -97,7 +98,7 @@ def linear() -> list[GalleryCircuit]:
         circuit("initial", "initial states", charged, [*whole, *starts], retraced=True),
         circuit("terminal", "terminal loss", rlc, whole, **terminal(0.1, -0.1)),
         circuit("windows", "loss in two smooth windows", rlc, whole, retraced=True, **windowed(5e-8)),
-        circuit("edges", "loss in two sharp windows", rlc, whole, **windowed(0.0)),
+        circuit("edges", "loss in two sharp windows", rlc, whole, retraced=True, **windowed(0.0)),
     ]  # fmt: skip
 
 
@@ -139,7 +140,10 @@ def dissipative() -> list[GalleryCircuit]:
         TANH_RESISTOR.element("t1", "a", "0", conductance=1e-3),
         EXPONENTIAL_DIODE.element("d1", "b", "0", saturation_current=1e-6, emission=2.0),
     ]
-    cubic = CUBIC_FRACTIONAL_MEMRISTOR.element("m1", "a", "c", conductance=1e-3, cubic=1e7, low=low, high=high)
+    cubic = CUBIC_FRACTIONAL_MEMRISTOR.element(
+        "m1", "a", "c", conductance=1e-3, cubic=1e7, low=low, high=high
+    )
+    bounded = MEMRISTOR.element("m1", "a", "c", g=1e-3, k=1e7)
     tanh = TANH_FRACTIONAL_MEMRISTOR.element(
         "m2", "b", "0", conductance=1e-3, saturation=2e-4, low=low, high=high
     )
@@ -151,10 +155,11 @@ def dissipative() -> list[GalleryCircuit]:
         circuit("resistors", "nonlinear resistors", [*capacitors(), *saturating],
                 [*CAPACITANCES, ("t1", "conductance"), ("t1", "scale"), ("d1", "saturation_current"),
                  ("d1", "emission")]),
-        circuit("memristor", "memristor with a state", [*capacitors(), MEMRISTOR.element("m1", "a", "c", g=1e-3, k=1e7)],
+        circuit("memristor", "memristor with a state", [*capacitors(), bounded],
                 [*CAPACITANCES, ("m1", "g"), ("m1", "k"), ("m1", "x0")]),
         circuit("fractional_memristors", "fractional memristors", [*capacitors(), cubic, tanh],
-                [*CAPACITANCES, ("m1", "conductance"), ("m1", "cubic"), ("m2", "conductance"), ("m2", "saturation")]),
+                [*CAPACITANCES, ("m1", "conductance"), ("m1", "cubic"), ("m2", "conductance"),
+                 ("m2", "saturation")]),
         circuit("fractional_linear", "linear fractional element", [*capacitors(), *fractional],
                 [*CAPACITANCES, *((s, "capacitance") for s in sections)], retraced=True),
     ]  # fmt: skip
@@ -181,8 +186,10 @@ def directed() -> list[GalleryCircuit]:
     """Networks that are not reciprocal."""
     gyrator = [vccs("g1", "c", "0", "a", "0", gain=8e-4), vccs("g2", "a", "0", "c", "0", gain=-8e-4)]
     return [
-        circuit("directed", "directed couplings", [*capacitors(), *directed_couplings()], [*CAPACITANCES, *GAINS]),
-        circuit("gyrator", "gyrator", [*capacitors(), *gyrator], [*CAPACITANCES, ("g1", "gain"), ("g2", "gain")]),
+        circuit("directed", "directed couplings", [*capacitors(), *directed_couplings()],
+                [*CAPACITANCES, *GAINS]),
+        circuit("gyrator", "gyrator", [*capacitors(), *gyrator],
+                [*CAPACITANCES, ("g1", "gain"), ("g2", "gain")]),
     ]  # fmt: skip
 
 
@@ -221,12 +228,10 @@ def random_network(nodes: int = 200, conductances: int = 500, seed: int = 7) -> 
     random = np.random.default_rng(seed)
     wires = nx.gnm_random_graph(nodes, conductances - nodes // 4, seed=seed)
     parts = [min(part) for part in nx.connected_components(wires)]
-    edges = [*wires.edges, *zip(parts, parts[1:], strict=False)]
+    edges = [*wires.edges, *pairwise(parts)]
     sizes = 1e-4 * 10.0 ** random.uniform(0.0, 1.0, conductances)
     elements = [voltage_source(f"s{k}", f"n{k}", driven=True) for k in range(4)]
-    elements += [
-        resistor(f"r{k}", f"n{a}", f"n{b}", conductance=sizes[k]) for k, (a, b) in enumerate(edges)
-    ]
+    elements += [resistor(f"r{k}", f"n{a}", f"n{b}", conductance=sizes[k]) for k, (a, b) in enumerate(edges)]
     places = random.choice(np.arange(4, nodes), conductances - len(edges), replace=False)
     elements += [
         resistor(f"r{len(edges) + k}", f"n{n}", "0", conductance=sizes[len(edges) + k])
@@ -237,9 +242,7 @@ def random_network(nodes: int = 200, conductances: int = 500, seed: int = 7) -> 
         for n in range(4, nodes)
     ]
     pairs = random.choice(np.arange(4, nodes), (2, 20), replace=False).T
-    elements += [
-        inductor(f"l{k}", f"n{a}", f"n{b}", inductance=1e-4) for k, (a, b) in enumerate(pairs)
-    ]
+    elements += [inductor(f"l{k}", f"n{a}", f"n{b}", inductance=1e-4) for k, (a, b) in enumerate(pairs)]
     elements += [
         diode(f"d{k}", f"n{n}", "0") for k, n in enumerate(random.choice(np.arange(4, nodes), 40, False))
     ]

@@ -26,6 +26,8 @@ from circuits.devices.expressions import spice_expression
 from circuits.numbers import spice_number
 
 GROUND = "0"
+LEAST_SLOPE = 1e-8
+"""Share of its own size that every capacitance is larger by: a node with charges alone must have a pivot."""
 
 
 def voltage_expression(p: str, n: str) -> str:
@@ -91,7 +93,9 @@ class Behavioural(Device):
             scale = self.charge_scale(element)
             start = float(self.evaluate(self.charge, {"u": self._initial_voltage(element), **values}))
             held, sensed = f"{name}_q", f"{name}_qs"
-            charge = f"v={self.write(self.charge, element, context)}/{spice_number(scale)}"
+            # Live parameters are node voltages, zero in the first iteration: the slope must not vanish there.
+            slope = f"{spice_number(LEAST_SLOPE)}*{voltage_expression(p, n)}"
+            charge = f"v={self.write(self.charge, element, context)}/{spice_number(scale)}+{slope}"
             lines += [
                 SpiceLine("B", held, (held, GROUND), charge),
                 SpiceLine(

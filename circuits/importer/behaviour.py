@@ -54,9 +54,10 @@ class SourceLaw(Behavioural):
         return "".join(voltages.get(t) or values.get(t) or t for t in self.pieces)
 
     def evaluate(self, expression: sp.Expr, values: Mapping[str, Any]) -> FloatArray:
-        """See `Device`; branches that are not taken may overflow."""
+        """See `Device`; branches that are not taken may overflow, conditions need arrays of one shape."""
+        arrays = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in values.values()))
         with np.errstate(all="ignore"):
-            return super().evaluate(expression, values)
+            return super().evaluate(expression, dict(zip(values, arrays, strict=True)))
 
     def cocontent_gradient(self, u: FloatArray, parameter: str, values: Mapping[str, Any]) -> FloatArray:
         """See `Device`; integrated with 8 times 16 Gauss points, as not every law has a closed integral."""
@@ -279,7 +280,7 @@ _SYMBOLIC: dict[str, Callable[..., sp.Expr]] = {
     "^": _power,
     "**": _power,
     "pow": _power,
-    "pwr": lambda x, y: sp.sign(x) * _power(x, y),
+    "pwr": lambda x, y: sp.Piecewise((_power(x, y), x >= 0), (-_power(x, y), True)),
     "abs": _absolute,
     "sgn": lambda x: sp.Piecewise((1, x > 0), (-1, x < 0), (0, True)),
     "log10": lambda x: sp.log(x) / math.log(10.0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from bridge.errors import NetworkError, SpecError
 from circuits.importer.cards import sort_lines
 from circuits.importer.elements import Importer
 from circuits.importer.flatten import flatten
-from circuits.importer.lines import read_deck, shown
+from circuits.importer.lines import did_you_mean, read_deck, shown
 from circuits.importer.names import ImportedNetwork, ImportedOutput, Names
 from circuits.importer.trainable import select
 from circuits.network import GROUND, Drive, Network
@@ -53,7 +54,7 @@ def import_netlist(
     elements = tuple(e for parts in made.values() for e in parts)
     try:
         return ImportedNetwork(
-            name or path.stem,
+            name or re.sub(r"[^\w.-]", "_", path.stem),
             elements,
             drives,
             tuple(_output(text, nodes) for text in outputs),
@@ -71,9 +72,8 @@ def _inputs(inputs: Mapping[str, str], importer: Importer) -> set[str]:
     for feature, source in inputs.items():
         found = importer.by_name.get(str(source).lower())
         if found is None:
-            for instance in importer.instances:
-                importer.names.add(instance.name)
-            near = importer.names.near(str(source))
+            known = [i.name for i in importer.instances if i.letter in "VI"]
+            near = did_you_mean(str(source), known, f"; it has: {', '.join(known[:8]) or 'none'}")
             raise NetworkError(f"inputs: {feature}: the netlist has no source {shown(str(source))}{near}")
         if found.letter not in "VI":
             raise NetworkError(f"inputs: {feature}: {source} is no voltage or current source")

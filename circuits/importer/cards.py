@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from circuits.importer.expressions import ExpressionError, Node, parse
 from circuits.importer.lines import Line, Place, shown
 
-_WORD = re.compile(
-    r"\s*[(),]*\s*(?:(?P<braced>\{[^{}]*\}|'[^']*')|(?P<equal>=)|(?P<word>[^\s(),={}']+))|\s*[(),]*\s*$"
-)
-_NAME = re.compile(r"[a-z_]\w*", re.ASCII)
+_WORD = re.compile(r"[\s(),]*(?:(?P<braced>\{[^{}]*\}|'[^']*')|(?P<equal>=)|(?P<word>[^\s(),={}']+)|$)")
 _ASSIGNMENT = re.compile(r"[\s,]*([A-Za-z_]\w*)\s*=(?!=)\s*", re.ASCII)
+_MAX_ASSIGNMENTS = 10_000
 _ANALYSES = frozenset((
     ".op", ".dc", ".ac", ".noise", ".disto", ".pz", ".sens", ".tf", ".sp", ".print", ".plot", ".save",
     ".probe", ".four", ".fourier", ".meas", ".measure", ".width", ".title", ".backanno", ".global",
@@ -127,7 +125,9 @@ def tokenize(text: str, place: Place) -> tuple[Token, ...]:
     while at < len(text):
         match = _WORD.match(text, at)
         if match is None or match.end() == at:
-            place.fail(f"cannot read {shown(text[at : at + 20])}: a brace or quote that is not closed?")
+            place.fail(
+                f"cannot read {shown(text[at:].strip()[:20])}: a brace or quote that is not closed?"
+            )
         if match["braced"]:
             tokens.append(Token(match["braced"][1:-1], True))
         elif match["equal"] or match["word"]:
@@ -139,6 +139,8 @@ def tokenize(text: str, place: Place) -> tuple[Token, ...]:
 def assignments(text: str, place: Place) -> dict[str, tuple[Node, Place]]:
     """The expressions of `a=1 b={2*a}` by name in lower case."""
     found: dict[str, tuple[Node, Place]] = {}
+    if len(text) > _MAX_ASSIGNMENTS:
+        place.fail(f"the line is longer than {_MAX_ASSIGNMENTS} characters; split it")
     starts = [m for m in _ASSIGNMENT.finditer(text) if _outside(text, m.start(1))]
     if not starts or text[: starts[0].start()].strip(" \t,"):
         place.fail("expected name=value pairs, for example: .param r=1k")

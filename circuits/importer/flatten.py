@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 from circuits.importer.cards import Deck, Definition, Item, Model, Token
-from circuits.importer.lines import Place, shown
+from circuits.importer.lines import Place, did_you_mean, shown
 from circuits.importer.scopes import Scope
 
 MAX_ELEMENTS = 200_000
@@ -121,8 +120,7 @@ def _inner(item: Item, where: Environment, depth: int) -> Environment:
     )
     if definition is None:
         known = {n for d in where.definition.enclosing() for n in d.subckts}
-        close = difflib.get_close_matches(kind.lower(), known, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else "; .include the file that defines it"
+        hint = did_you_mean(kind, known, "; .include the file that defines it")
         place.fail(f"{name}: there is no subcircuit {shown(kind)}{hint}")
     if len(nodes) != len(definition.ports):
         place.fail(
@@ -135,8 +133,7 @@ def _inner(item: Item, where: Environment, depth: int) -> Environment:
         if key in ("m", "mult") and key not in definition.defaults:
             place.fail(f"{name}: m= on a subcircuit is not read; place it {shown(value.text)} times")
         if key not in definition.defaults and key not in definition.parameters:
-            close = difflib.get_close_matches(key, definition.defaults, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(key, definition.defaults)
             place.fail(f"{name}: the subcircuit {shown(kind)} has no parameter {shown(key)}{hint}")
         given[key] = where.scope.number(value, place, f"{item.name}: {key}")
     formulas = {**definition.defaults, **definition.parameters}

@@ -6,9 +6,10 @@ anew. Commands, scripts and whatever would load code are refused.
 
 from __future__ import annotations
 
+import difflib
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -72,6 +73,13 @@ def shown(text: str) -> str:
     """A word of a netlist as messages show it: short and printable."""
     clean = "".join(c if c.isprintable() else "?" for c in text)
     return repr(clean if len(clean) <= 40 else clean[:37] + "...")
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """`; did you mean ...?` for an unknown name, or `otherwise`."""
+    written = {k.lower(): k for k in known}
+    close = difflib.get_close_matches(name.lower(), written, 1, 0.5)
+    return f"; did you mean {written[close[0]]!r}?" if close else otherwise
 
 
 def read_deck(path: Path) -> list[Line]:

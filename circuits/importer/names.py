@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field
 
 from circuits.importer.flatten import GROUND
+from circuits.importer.lines import did_you_mean
 from circuits.network import Network, Output
 
 _RESERVED = frozenset(("gnd", "time", "temper", "hertz", "all", "allv", "alli"))
@@ -26,6 +26,7 @@ class Names:
     written: dict[str, str] = field(default_factory=dict)
     avoid: set[str] = field(default_factory=set)
     _used: set[str] = field(default_factory=set)
+    _counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, name: str) -> str:
         """The plain name for a netlist's name; the same one for every spelling."""
@@ -40,17 +41,17 @@ class Names:
         base = re.sub(r"[^A-Za-z0-9_]", "_", name) or "n"
         if base.lower() in _RESERVED or (base != name and base == GROUND):
             base = f"n_{base}"
-        plain, count = base, 1
+        plain, count = base, self._counts.get(base.lower(), 1)
         while plain.lower() in self._used or (plain != name and plain.lower() in self.avoid):
             count += 1
             plain = f"{base}_{count}"
+        self._counts[base.lower()] = count
         self._used.add(plain.lower())
         return plain
 
     def near(self, name: str) -> str:
         """`; did you mean ...?` for an unknown name, or nothing."""
-        close = difflib.get_close_matches(name.lower(), self.plain, 1)
-        return f"; did you mean {self.written[self.plain[close[0]]]!r}?" if close else ""
+        return did_you_mean(name, self.written.values())
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
@@ -11,7 +10,7 @@ from circuits.devices.base import Element
 from circuits.devices.native import native, waveform_source
 from circuits.importer.cards import Token
 from circuits.importer.flatten import Instance
-from circuits.importer.lines import shown
+from circuits.importer.lines import did_you_mean, shown
 from circuits.importer.models import is_number
 from circuits.numbers import spice_number
 
@@ -41,10 +40,9 @@ def source_name(instance: Instance, text: str, known: Mapping[str, Instance]) ->
     name = instance.where.path + text
     if name.lower() not in known or known[name.lower()].letter != "V":
         sources = [i.item.name for i in known.values() if i.letter == "V" and i.where == instance.where]
-        close = difflib.get_close_matches(text, sources, 1)
         instance.place.fail(
             f"{shown(instance.name)}: there is no voltage source {shown(text)} here"
-            + (f"; did you mean {close[0]!r}?" if close else "; currents are sensed in voltage sources (V)")
+            + did_you_mean(text, sources, "; currents are sensed in voltage sources (V)")
         )
     return name
 
@@ -56,8 +54,7 @@ def no_model(instance: Instance, text: str, kind: str) -> NoReturn:
         SpecError: always.
     """
     known = [m.name for d in instance.where.definition.enclosing() for m in d.models.values()]
-    close = difflib.get_close_matches(text, known, 1)
-    hint = f"; did you mean {close[0]!r}?" if close else "; add its .model, or .include the file that has it"
+    hint = did_you_mean(text, known, "; add its .model, or .include the file that has it")
     instance.place.fail(f"{instance.name}: there is no model {shown(text)} of type {kind.upper()}{hint}")
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 
 from circuits.importer.arithmetic import evaluate
 from circuits.importer.cards import Token
 from circuits.importer.expressions import ExpressionError, Name, Node, parse, spice_value
-from circuits.importer.lines import Place, shown
+from circuits.importer.lines import Place, did_you_mean, shown
 
 _MAX_CHAIN = 60
 
@@ -71,6 +70,8 @@ class Scope:
             return evaluate(node, lookup)
         except ExpressionError as error:
             place.fail(f"{what}: {error}")
+        except RecursionError:
+            place.fail(f"{what}: parameters depend on each other in too long a chain")
 
     def number(self, token: Token, place: Place, what: str) -> float:
         """The value of a word or expression."""
@@ -96,5 +97,4 @@ class Scope:
         while at is not None:
             known |= {*at.given, *at.formulas}
             at = at.outer
-        close = difflib.get_close_matches(name, known, 1)
-        return f"; did you mean {close[0]!r}?" if close else ""
+        return did_you_mean(name, known)

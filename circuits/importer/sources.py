@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from circuits.devices.base import Element
@@ -18,7 +17,6 @@ from circuits.numbers import spice_number
 if TYPE_CHECKING:
     from circuits.importer.elements import Importer
 
-_LINE = re.compile(r"[^=]*?\b(?P<key>[a-z]+)\s*=\s*(?P<text>.*)", re.IGNORECASE | re.DOTALL)
 _QUANTITY = {
     "B": {"i": "i", "v": "v"},
     "E": {"vol": "v", "value": "v"},
@@ -38,14 +36,14 @@ def behavioural(self: Importer, instance: Instance) -> list[Element]:
     """A source given by an expression."""
     place, name = instance.place, instance.name
     keys = _QUANTITY[instance.letter]
-    match = _LINE.fullmatch(instance.item.text)
     tokens = instance.item.tokens
-    if len(tokens) < 5 or tokens[3].text != "=" or match is None or tokens[2].lower not in keys:
+    wrong = len(tokens) < 5 or any(t.braced for t in tokens[:4]) or tokens[3].text != "="
+    if wrong or tokens[2].lower not in keys:
         place.fail(f"{name} is read as: {instance.item.name} node node {'=... or '.join(keys)}=...")
     quantity = keys[tokens[2].lower]
     p, n = self.terminals(instance, 2)
     try:
-        node = parse_source(match["text"])
+        node = parse_source(instance.item.text.partition("=")[2])
         check_source(node)
     except ExpressionError as error:
         place.fail(f"{name}: {error}")

@@ -65,7 +65,7 @@ def sections(annotation: Any) -> list[type[BaseModel]]:
     """The section classes that a field may hold: none, one, or one a kind."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated, list):
         return [found for part in typing.get_args(annotation) for found in sections(part)]
     return []
 
@@ -113,7 +113,7 @@ def unit_and_range(field: FieldInfo) -> tuple[str, str]:
 
 def default_text(field: FieldInfo, unit: str) -> str:
     """The default as one would write it."""
-    value = field.default
+    value = field.get_default(call_default_factory=True) if field.default_factory else field.default
     if value is PydanticUndefined:
         return "required"
     if value is None:

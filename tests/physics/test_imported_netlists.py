@@ -180,5 +180,5 @@ def test_a_source_of_its_own_voltage_is_altered_like_a_fresh_one(folder: Path, s
     slope = (device.current(u + step, values) - device.current(u - step, values)) / (2 * step)
     np.testing.assert_allclose(device.conductance(u, values), slope, rtol=1e-6)
     np.testing.assert_allclose(device.current_gradient(u, "k", values), u**3 + u, rtol=1e-12)
-    np.testing.assert_allclose(device.cocontent_gradient(-u, "k", values), u**4 / 4, rtol=1e-9)  # |u|^3
+    np.testing.assert_allclose(device.cocontent_gradient(-u, "k", values), -(u**4) / 4, rtol=1e-9)  # |u|^3
     assert adjoint(fresh).playback["B1"]
