@@ -113,6 +113,45 @@ def report(run_folder: Annotated[Path, typer.Argument(help="A run folder.")]) ->
 
 
 @app.command()
+def gradcheck(
+    experiment: Annotated[
+        Path | None, typer.Argument(help="The experiment file (YAML).", metavar="[EXPERIMENT]")
+    ] = None,
+    overrides: Overrides = None,
+    estimators: Annotated[
+        str | None,
+        typer.Option(help="Names separated by commas; those that cover the network by default."),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0.0, help="Largest relative error of an estimator that claims exactness.")
+    ] = 1e-3,
+    gallery: Annotated[
+        bool, typer.Option("--gallery", help="Check all classes of circuits and write the exactness report.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Simulator processes.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the plot or report; the current one by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare gradient estimators with finite differences; exit status 1 when an exact one misses."""
+    if gallery == (experiment is not None):
+        raise SpecError("gradcheck takes either an experiment file or --gallery")
+    if experiment is None:
+        from bridge.validation.command import check_gallery
+
+        raise typer.Exit(check_gallery(workers=workers, out=out))
+    loaded = _load(experiment, overrides)
+
+    from bridge.validation.command import check_experiment
+
+    status = check_experiment(
+        loaded, estimators, as_json=as_json, tolerance=tolerance, workers=workers, out=out
+    )
+    raise typer.Exit(status)
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Show what was found: the ngspice library, its features, Python packages, the paths tried."""
     from bridge.doctor import run_doctor

@@ -82,7 +82,7 @@ class Equilibrium(Estimator):
 
     name: ClassVar[str] = "equilibrium"
 
-    def __init__(self, beta: float = 1e-6) -> None:
+    def __init__(self, beta: float = 1e-7) -> None:
         """Make the estimator.
 
         Args:

@@ -126,7 +126,7 @@ def record(
         values: Any = (data.times, drives[0])
     else:
         values = network.drive_values(data.inputs[0])
-        task = StaticSampleTask(values, data.targets[0], loss, float(getattr(estimator, "beta", 1e-6)))
+        task = StaticSampleTask(values, data.targets[0], loss, float(getattr(estimator, "beta", 1e-7)))
     found: Recorded = simulator.pool.map([task])[0]
     _write_sample(folder, network, data, found)
     (folder / "netlists").mkdir(exist_ok=True)

@@ -147,7 +147,7 @@ class EquilibriumSpec(Section):
     kind: Literal["equilibrium"]
     beta: Annotated[
         Number, Field(gt=0, description="nudging strength [A V]: the current is -beta times dloss/dv")
-    ] = 1e-6
+    ] = 1e-7
 
 
 class FiniteDifferenceSpec(Section):

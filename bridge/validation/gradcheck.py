@@ -215,8 +215,8 @@ def _check(
     begun, before = time.perf_counter(), simulator.usage()
     try:
         full = simulator.gradient(batch, loss, estimator)
-    except UnsupportedElementError as error:
-        return EstimatorCheck(name, estimator.exact, reason=str(error))
+    except UnsupportedElementError as refused:
+        return EstimatorCheck(name, estimator.exact, reason=str(refused))
     seconds, after = time.perf_counter() - begun, simulator.usage()
     gradient = full.gradient[list(places)]
     error = relative_error(gradient, reference.gradient, scale)

@@ -95,14 +95,16 @@ def plot(result: GradcheckResult) -> Figure:
     right.axhline(result.tolerance, color=INK, linewidth=0.6, linestyle="--")
     left.set_xscale("symlog", linthresh=least)
     left.set_yscale("symlog", linthresh=least)
-    left.set(xlabel="finite differences", ylabel="estimator", title="gradient with respect to logarithms")
-    right.set(yscale="log", ylabel="share of the gradient's norm", title="deviation of each parameter")
+    left.set(xlabel="finite differences, d loss / d log p", ylabel="estimator, d loss / d log p")
+    right.set(yscale="log", ylabel="deviation / norm of the gradient")
     _name(right, result.parameters)
     for axes in (left, right):
         axes.grid(color=GRID, linewidth=0.5)
         axes.tick_params(labelsize=7)
     left.tick_params(axis="x", rotation=45)
-    right.legend(fontsize=7, frameon=False)
+    figure.legend(
+        *right.get_legend_handles_labels(), loc="outside upper center", ncols=6, fontsize=7, frameon=False
+    )
     return figure
 
 

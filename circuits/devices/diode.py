@@ -10,10 +10,10 @@ from bridge.errors import NetworkError
 from circuits.devices.base import Device, Element, ModelCard, Parameter, SpiceContext, SpiceLine, U
 from circuits.numbers import spice_number
 
-BOLTZMANN = 1.380649e-23
-"""Boltzmann constant [J/K] (2019 SI)."""
-ELEMENTARY_CHARGE = 1.602176634e-19
-"""Elementary charge [C] (2019 SI)."""
+BOLTZMANN = 1.38064852e-23
+"""Boltzmann constant [J/K] as ngspice has it (CODATA 2014), so that laws and simulations agree."""
+ELEMENTARY_CHARGE = 1.6021766208e-19
+"""Elementary charge [C] as ngspice has it (CODATA 2014)."""
 NOMINAL_TEMPERATURE = 300.15
 """ngspice's default temperature, 27 degrees Celsius [K]."""
 THERMAL_VOLTAGE = BOLTZMANN * NOMINAL_TEMPERATURE / ELEMENTARY_CHARGE

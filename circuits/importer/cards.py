@@ -125,9 +125,7 @@ def tokenize(text: str, place: Place) -> tuple[Token, ...]:
     while at < len(text):
         match = _WORD.match(text, at)
         if match is None or match.end() == at:
-            place.fail(
-                f"cannot read {shown(text[at:].strip()[:20])}: a brace or quote that is not closed?"
-            )
+            place.fail(f"cannot read {shown(text[at:].strip()[:20])}: a brace or quote that is not closed?")
         if match["braced"]:
             tokens.append(Token(match["braced"][1:-1], True))
         elif match["equal"] or match["word"]:

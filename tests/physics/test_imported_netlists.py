@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bridge.dynamics import FIXED_GRID
+from bridge.dynamics import FIXED_GRID, DynamicPlan
 from bridge.errors import UnsupportedElementError
+from bridge.estimators.adjoint import AdjointTask
+from bridge.estimators.base import DynamicBatch
+from bridge.losses.waveform import WaveformMSE
 from bridge.ngspice.drives import constant, sampled
 from bridge.ngspice.library import find_library, library_environment
 from bridge.ngspice.session import Session
@@ -182,3 +185,57 @@ def test_a_source_of_its_own_voltage_is_altered_like_a_fresh_one(folder: Path, s
     np.testing.assert_allclose(device.current_gradient(u, "k", values), u**3 + u, rtol=1e-12)
     np.testing.assert_allclose(device.cocontent_gradient(-u, "k", values), -(u**4) / 4, rtol=1e-9)  # |u|^3
     assert adjoint(fresh).playback["B1"]
+
+
+TRAINED = """Vin in 0 0
+R1 in a 1k
+X1 a b ladder r=2k
+D1 b 0 dd
+.model dd D(is=1e-9 n=1.6)
+C2 b 0 20p ic=0.1
+B1 b 0 i={k*v(b)^3+g*tanh(v(b)*4)}
+.param k=0.4m g=0.1m
+V2 bias 0 sin(0 0.5 2meg)
+I3 0 b pulse(0 0.2m 0.4u 50n 50n 0.6u 3u)
+R3 bias b 3k
+G1 0 c b a 0.5m
+Rc c 0 2k
+Vs c d 0
+Rd d 0 4k
+F1 a 0 Vs 0.3
+E1 e 0 c 0 0.8
+Re e a 5k
+.subckt ladder p q r=1k
+R1 p m {r}
+L1 m q 20u
+C1 m 0 30p
+.ends"""
+
+
+def test_adjoint_gradient_of_an_imported_netlist_is_the_finite_difference(folder: Path) -> None:
+    wish = ["R*", "C*", "L*", "G1", "F1", "E1", "D1", *({"element": "B1", "parameter": p} for p in "kg")]
+    network = import_netlist(write(folder, TRAINED), inputs={"x": "Vin"}, outputs=["b", "c"], trainable=wish)
+    phases = DynamicPlan(network, DURATION, STEP)()
+    times = np.linspace(0.0, DURATION, 101)
+    drive = 1.2 * np.sin(2e6 * times) + 0.5 * times / DURATION
+    batch = DynamicBatch(times, drive[None, :, None], np.zeros((1, 2)))
+    loss = WaveformMSE()
+    value, gradient, _ = AdjointTask(batch, 0, loss).run(phases)
+    assert value > 0.0
+    start = phases.parameters.copy()
+    reference = np.zeros(len(start))
+    for k, size in enumerate(start):
+        ends = []
+        for sign in (1.0, -1.0):
+            moved = start.copy()
+            moved[k] += sign * 1e-4 * abs(size)
+            phases.update(moved)
+            waves = phases.free(batch.signals(0))
+            ends.append(loss.evaluate(waves.time, phases.outputs(waves), batch.targets[0]).value)
+        reference[k] = (ends[0] - ends[1]) / (2e-4 * abs(size))
+    scaled = np.abs(start)
+    error = np.linalg.norm((gradient - reference) * scaled) / np.linalg.norm(reference * scaled)
+    assert error < 2e-4
+    np.testing.assert_allclose(
+        gradient * scaled, reference * scaled, atol=2e-4 * np.abs(reference * scaled).max()
+    )
