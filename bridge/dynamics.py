@@ -209,8 +209,10 @@ class DynamicPhases:
         return np.array(losses), np.array(scores)
 
     def outputs(self, waves: Waveforms) -> FloatArray:
-        """Output voltages over time, `(n_points, n_outputs)` [V]."""
-        return np.stack([branch(waves, o.plus, o.minus) for o in self.plan.flat.outputs], axis=1)
+        """Output voltages [V] over time, then the probes' currents [A]: `(n_points, n_outputs)`."""
+        network = self.plan.flat
+        voltages = [branch(waves, o.plus, o.minus) for o in network.outputs]
+        return np.stack([*voltages, *(waves[f"i(v{p})".lower()] for p in network.probes)], axis=1)
 
     # The adjoint phase.
 

@@ -26,7 +26,7 @@ from circuits.devices.behavioural import GROUND, LEAST_SLOPE, Behavioural, volta
 from circuits.devices.fractional import Transfer
 from circuits.devices.passive import CAPACITOR, INDUCTOR
 from circuits.devices.sources import CCCS, CCVS, VCCS, VCVS, VOLTAGE_SOURCE
-from circuits.network import Network
+from circuits.network import Drive, Network
 from circuits.numbers import spice_number
 
 
@@ -149,7 +149,8 @@ class Adjoint:
     """An adjoint network and what it plays back.
 
     Attributes:
-        network: the network; its outputs are the free network's, to be nudged with `+e`.
+        network: the network; its outputs are the free network's, to be nudged with `+e`, its driven
+            sources the free network's probes.
         playback: for every element that plays back, its coefficients.
     """
 
@@ -204,7 +205,9 @@ def adjoint(network: Network) -> Adjoint:
     playback: dict[str, tuple[Coefficient, ...]] = {}
     for element in flat.elements:
         device = element.device
-        if device.kind in _RULES:
+        if element.name in flat.probes:  # the loss's derivative by its current is a voltage in its branch
+            elements.append(VOLTAGE_SOURCE.element(element.name, *element.nodes, driven=True))
+        elif device.kind in _RULES:
             elements += _RULES[device.kind](element)
         elif isinstance(device, Transfer):
             elements.append(_TRANSFER.element(element.name, *element.nodes))
@@ -233,7 +236,8 @@ def adjoint(network: Network) -> Adjoint:
     outputs = tuple(o for o in flat.outputs if o.plus in kept or o.minus in kept)
     if len(outputs) != len(flat.outputs):
         raise UnsupportedElementError(flat.name, "an output has no element that its gradient could reach")
-    return Adjoint(Network(f"{flat.name}_adjoint", tuple(elements), (), outputs), playback)
+    drives = tuple(Drive(probe) for probe in flat.probes)
+    return Adjoint(Network(f"{flat.name}_adjoint", tuple(elements), drives, outputs), playback)
 
 
 _CHARGES = ("cjo", "cj0", "tt", "rs", "bv")

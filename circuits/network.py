@@ -84,6 +84,8 @@ class Network:
         outputs: output ports.
         trainable: trainable parameters, in the order of every parameter vector.
         positions: places of nodes in a drawing, `(node, x, y)`; may be empty.
+        probes: voltage sources whose currents [A], into their plus terminal, are further outputs of
+            transients, behind the voltages.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Network:
     outputs: tuple[Output, ...] = ()
     trainable: tuple[Trainable, ...] = ()
     positions: tuple[tuple[str, float, float], ...] = ()
+    probes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -102,6 +105,9 @@ class Network:
             for node in (output.plus, output.minus):
                 if node not in nodes:
                     raise NetworkError(f"output {output.label}: the network has no node {node!r}")
+        for probe in self.probes:
+            if self.element(probe).device.kind != "voltage_source":
+                raise NetworkError(f"probe {probe}: only the currents of voltage sources can be probed")
         driven = {e.name for e in self.elements if e.driven}
         asked = [d.source for d in self.drives]
         if len(set(asked)) != len(asked) or set(asked) != driven:

@@ -25,8 +25,10 @@ from bridge.waveforms import Waveforms
 from circuits.adjoint import adjoint
 
 
-def error_signal(waves: Waveforms, loss: WaveformValue, duration: float) -> Signals:
-    """The loss's derivative as a current `+e` over reversed time, for the nudge sources.
+def error_signal(waves: Waveforms, loss: WaveformValue, duration: float, probes: int = 0) -> Signals:
+    """The loss's derivative `+e` over reversed time: a current at outputs, a voltage in probed branches.
+
+    The last `probes` columns are those of the probed sources, which are the adjoint circuit's first ones.
 
     The integral part becomes the density `derivative / weight` at each time point. The terminal part is an
     impulse at `tau = 0`: all of its charge flows in the simulator's first step, a ten-thousandth of the
@@ -41,7 +43,9 @@ def error_signal(waves: Waveforms, loss: WaveformValue, duration: float) -> Sign
         values = np.stack([np.interp(grid, times, c) for c in values.T], axis=1)
         values[np.searchsorted(grid, first)] += loss.terminal / first
         times = grid
-    return Signals(tuple(range(values.shape[1])), values.copy(), times)
+    count = values.shape[1] - probes
+    sources = (*range(probes, probes + count), *range(probes))
+    return Signals(sources, values.copy(), times)
 
 
 def nudge_factor(phases: DynamicPhases, waves: Waveforms, loss: WaveformValue) -> float:
@@ -71,7 +75,7 @@ class AdjointTask:
         found = self.loss.evaluate(waves.time, outputs, self.batch.targets[self.sample])
         shown = score(self.loss, waves.time, outputs)
         duration = phases.plan.duration
-        nudges = error_signal(waves, found, duration)
+        nudges = error_signal(waves, found, duration, len(phases.plan.network.probes))
         factor = nudge_factor(phases, waves, found)
         small = Signals(nudges.sources, nudges.values * factor, nudges.times)
         reply, scales = phases.adjoint(waves, small)

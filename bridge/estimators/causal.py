@@ -72,6 +72,10 @@ class Causal(AdjointNetwork):
 
     def check(self, plan: DynamicPlan) -> None:
         """Refuse parameters that are not conductances of resistors."""
+        for probe in plan.network.probes:
+            raise UnsupportedElementError(
+                probe, "its current is an output, which cannot be nudged here", "use the estimator adjoint"
+            )
         for entry in plan.flat.trainable:
             kind = plan.flat.element(entry.element).device.kind
             if kind != "resistor":

@@ -160,6 +160,10 @@ class Lagrangian(AdjointNetwork):
 
     def check(self, plan: DynamicPlan) -> None:
         """Refuse networks and parameters outside the class, with the element's name and the reason."""
+        for probe in plan.network.probes:
+            raise UnsupportedElementError(
+                probe, "its current is an output, which cannot be nudged here", "use the estimator adjoint"
+            )
         check_echo(plan.network)
         if not plan.from_rest:
             raise UnsupportedElementError(

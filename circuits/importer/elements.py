@@ -33,7 +33,7 @@ _USUAL = {"R": RESISTOR, "C": CAPACITOR, "L": INDUCTOR}
 _CONTROLLED = {"E": VCVS, "G": VCCS, "F": CCCS, "H": CCVS}
 _NO_EFFECT = frozenset(("tc", "tc1", "tc2", "noisy", "noise", "ac"))
 _LAWFUL = frozenset((
-    "is", "js", "n", "rs", "cjo", "cj0", "cj", "tt", "bv", "ibv", "m", "mj", "vj", "pb", "fc", "eg",
+    "is", "js", "n", "rs", "cjo", "cj0", "tt", "bv", "ibv", "m", "mj", "vj", "pb", "fc", "eg",
     "xti", "kf", "af", "level", "trs", "trs1", "trs2", "tnom", "tref", "cta", "ctc", "tbv1",
 ))  # fmt: skip
 
@@ -75,7 +75,8 @@ class Importer:
         for instance in with_expressions:  # they may name nodes of any other element
             self.terminals(instance, 2)
         made |= {i.name.lower(): self._make(i) for i in with_expressions}
-        self._unused_conditions()
+        capacitors = [e for parts in made.values() for e in parts if e.device.kind == "capacitor"]
+        self._check_conditions({n for e in capacitors for n in e.nodes})
         return {i.name.lower(): made[i.name.lower()] for i in self.instances}
 
     def _make(self, instance: Instance) -> list[Element]:
@@ -114,12 +115,15 @@ class Importer:
         inner = [self.nodes.add(f"{source.name}#{k}") for k in range(len(sensors))]
         return [*inner, n]
 
-    def _unused_conditions(self) -> None:
+    def _check_conditions(self, held: set[str]) -> None:
         for condition in self.initial.values():
-            if condition.node.lower() not in self.nodes.plain:
-                condition.place.fail(
-                    f".ic: the netlist has no node {shown(condition.node)}{self.nodes.near(condition.node)}"
-                )
+            plain, place = self.nodes.plain.get(condition.node.lower()), condition.place
+            if plain is None:
+                near = self.nodes.near(condition.node)
+                place.fail(f".ic: the netlist has no node {shown(condition.node)}{near}")
+            if plain not in held:
+                note = f".ic of node {condition.node} does nothing: it has no capacitor"
+                self.notes.append(f"{place.file}:{place.line}: {note}")
 
     def initial_voltage(self, p: str, n: str) -> float:
         """What `.ic` makes of the voltage between two plain nodes at the start [V]."""

@@ -255,13 +255,14 @@ def test_initial_conditions_become_those_of_capacitors(tmp_path: Path) -> None:
     network = read(
         tmp_path,
         "R1 a b 1k\nC1 a b 1p\nC2 b 0 1p ic=0.5\nC3 0 a 1p\nL1 a 0 1u ic=1m\nC4 a 0 0\n"
-        ".ic v(a)=2 V(B)={1/2}\n",
+        ".ic v(a)=2 V(B)={1/2} v(d)=1\nR2 d 0 1\n",
     )
     assert network.element("C1").value("initial_voltage") == 1.5
     assert network.element("C2").value("initial_voltage") == 0.5
     assert network.element("C3").value("initial_voltage") == -2.0
     assert network.element("L1").value("initial_current") == 1e-3
     assert "C4 of 0 F is left out" in network.notes[0]
+    assert ".ic of node d does nothing" in network.notes[1]
 
 
 def test_models_of_one_name_do_not_collide(tmp_path: Path) -> None:
