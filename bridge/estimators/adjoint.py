@@ -9,14 +9,14 @@ of parameters. Source: Director and Rohrer, IEEE Trans. Circuit Theory 16, 318 (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from bridge.dynamics import DynamicPhases, DynamicPlan, score
 from bridge.estimators.base import DynamicBatch, Estimator, FloatArray, Gradient
-from bridge.estimators.sensitivities import Trajectories, gradients, meet
+from bridge.estimators.sensitivities import Trajectories, gradients, meet, source_gradient
 from bridge.estimators.tail import adjoint_tail
 from bridge.losses.waveform import WaveformLoss, WaveformValue
 from bridge.ngspice.drives import Signals
@@ -70,6 +70,11 @@ class AdjointTask:
 
     def run(self, phases: DynamicPhases) -> tuple[float, FloatArray, FloatArray]:
         """Loss, gradient `(n_trainable,)` and score of the sample."""
+        value, shown, paths = self.trajectories(phases)
+        return value, gradients(phases, paths), shown
+
+    def trajectories(self, phases: DynamicPhases) -> tuple[float, FloatArray, Trajectories]:
+        """Loss and score of the sample, and its free and adjoint trajectories."""
         waves = phases.free(self.batch.signals(self.sample))
         outputs = phases.outputs(waves)
         found = self.loss.evaluate(waves.time, outputs, self.batch.targets[self.sample])
@@ -78,7 +83,8 @@ class AdjointTask:
         nudges = error_signal(waves, found, duration, len(phases.plan.network.probes))
         factor = nudge_factor(phases, waves, found)
         small = Signals(nudges.sources, nudges.values * factor, nudges.times)
-        reply, scales = phases.adjoint(waves, small)
+        scaled, scales = phases.adjoint(waves, small)
+        reply = replace(scaled, values=scaled.values / factor)
         if phases.plan.from_rest:
             tail = np.zeros(len(reply.names))
         else:
@@ -86,7 +92,24 @@ class AdjointTask:
         pairing = meet(waves, reply, duration, scales=scales, tail=tail)
         if found.terminal.any():  # the first interval's integral is the backward Euler step's
             pairing["weights"][0] = reply.time[0]
-        return found.value, gradients(phases, Trajectories(**pairing)) / factor, shown
+        return found.value, shown, Trajectories(**pairing)
+
+
+@dataclass(frozen=True)
+class SourceGradientTask:
+    """One sample: the gradient with respect to the waveform of every driven source."""
+
+    batch: DynamicBatch
+    sample: int
+    loss: WaveformLoss
+
+    def run(self, phases: DynamicPhases) -> tuple[FloatArray, FloatArray]:
+        """Times `(n_points,)` [s] and gradients `(n_points, n_drives)` [1 / (source unit s)]."""
+        task = AdjointTask(self.batch, self.sample, self.loss)
+        paths = task.trajectories(phases)[2]
+        network, duration = phases.plan.flat, phases.plan.duration
+        found = [source_gradient(network.element(d.source), paths, duration) for d in network.drives]
+        return found[0][0], np.stack([g for _, g in found], axis=1)
 
 
 class AdjointNetwork(Estimator):

@@ -94,6 +94,32 @@ def gradients(phases: DynamicPhases, paths: Trajectories) -> FloatArray:
     return result
 
 
+def source_gradient(element: Element, paths: Trajectories, duration: float) -> tuple[FloatArray, FloatArray]:
+    """The gradient with respect to the waveform of an independent source, as a function of time.
+
+    A small change `ds(t)` of the waveform changes the loss by `integral gradient(t) ds(t) dt`.
+
+    Args:
+        element: a voltage or current source, driven or not.
+        paths: the trajectories of a sample.
+        duration: of the transient [s].
+
+    Returns:
+        Times `(n_points,)` [s], increasing, and the gradient `(n_points,)` [1 / (source unit s)].
+
+    Raises:
+        UnsupportedElementError: the element is no independent source.
+    """
+    kind = element.device.kind
+    if kind == "voltage_source":
+        signal = paths.column(f"i(v{element.name})")[0]
+    elif kind == "current_source":
+        signal = -paths.between(*element.nodes)[0]
+    else:
+        raise UnsupportedElementError(element.name, f"a {kind} has no waveform of its own")
+    return duration - paths.adjoint.time[::-1], signal[::-1]
+
+
 def _stack(parts: Sequence[tuple[FloatArray, float]]) -> tuple[FloatArray, FloatArray]:
     return np.stack([p[0] for p in parts], axis=1), np.array([p[1] for p in parts])
 

@@ -85,8 +85,8 @@ def how(rows: Sequence[Row], simulator: str) -> list[str]:
     return [
         f"Transients of {steps:,} steps in {simulator}. Errors are relative, `||g - r|| / ||r||`, of "
         "gradients with respect to the logarithms of the parameters, because one circuit's parameters have "
-        "different units. The reference `r` is central finite differences at two steps of the parameters; the column "
-        "*reference certain to* is how well they agree.",
+        "different units. The reference `r` is central finite differences at two steps of the parameters; "
+        "the column *reference certain to* is how well they agree.",
         f"*adjoint* is to stay below {ADJOINT_BAR:g}, *lagrangian* below {LAGRANGIAN_BAR:g} at every nudge "
         f"(relative_beta {betas}; the table has the largest error), and *adjoint to lagrangian* is their "
         "distance from each other. *causal* is the naive estimate from nudging as time goes forward, on the "
