@@ -45,6 +45,29 @@ def interpolation_matrix(times: FloatArray, at: FloatArray) -> sparse.csr_array:
     return sparse.csr_array((weights.ravel(), (rows, columns)), shape=(m, n))
 
 
+def derivative_matrix(times: FloatArray, points: int = 5) -> sparse.csr_array:
+    """Derivatives at `times` of signals sampled there, `(n, n)`: fourth order with five points.
+
+    Each row differentiates the polynomial through the `points` nearest samples, on times of any spacing.
+    """
+    n, width = len(times), min(points, len(times))
+    if n < 2:
+        raise ValueError(f"{n} samples have no derivative")
+    first = np.clip(np.arange(n) - width // 2, 0, n - width)
+    nodes = times[first[:, None] + np.arange(width)]
+    weights = np.zeros((n, width))
+    for i in range(width):
+        others = [j for j in range(width) if j != i]
+        size = np.prod([nodes[:, i] - nodes[:, j] for j in others], axis=0)
+        for k in others:
+            rest = [times - nodes[:, j] for j in others if j != k]
+            weights[:, i] += np.prod(rest, axis=0) / size
+    rows = np.repeat(np.arange(n), width)
+    columns = (first[:, None] + np.arange(width)).ravel()
+    return sparse.csr_array((weights.ravel(), (rows, columns)), shape=(n, n))
+
+
 def derivative(times: FloatArray, values: FloatArray) -> FloatArray:
-    """Time derivative of signals `(n, ...)` by second-order differences on non-uniform times."""
-    return np.asarray(np.gradient(values, times, axis=0, edge_order=2 if len(times) > 2 else 1))
+    """Time derivative of signals `(n, ...)` on non-uniform times, same shape; see `derivative_matrix`."""
+    flat = derivative_matrix(times) @ values.reshape(len(times), -1)
+    return np.asarray(flat.reshape(values.shape))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -36,3 +37,12 @@ def script(tmp_path: Path) -> Script:
         return done.stdout.splitlines()
 
     return run
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interrupts() -> None:
+    """Ctrl-C interrupts this process and its children, also where the tests were started in the background.
+
+    A shell starts background commands with SIGINT ignored, which children inherit.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)

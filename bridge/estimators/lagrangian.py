@@ -25,7 +25,7 @@ from bridge.estimators.sensitivities import Trajectories, gradients, meet
 from bridge.losses.waveform import WaveformLoss, WaveformValue
 from bridge.ngspice.drives import Signals
 from bridge.ngspice.session import Circuit
-from bridge.quadrature import derivative, trapezoid_weights
+from bridge.quadrature import derivative, interpolation_matrix, trapezoid_weights
 from bridge.waveforms import Waveforms
 from circuits.netlist import build_deck
 from circuits.network import Network
@@ -65,7 +65,7 @@ class LagrangianTask:
         beta = self.relative_beta * largest / peak
         echoes = [self._echo(phases, circuit, network, waves, currents, nudge, s * beta) for s in (1.0, -1.0)]
         plus, minus = echoes
-        response = (plus.values - minus.values) / (2.0 * beta)
+        response = (plus.values - on_grid(minus, plus.time)) / (2.0 * beta)
         flux = cumulative_trapezoid(response, plus.time, axis=0, initial=0.0) + response[0] * plus.time[0]
         reply = Waveforms(plus.time, -flux, plus.names, plus.units)
         tail = np.zeros(len(reply.names))
@@ -99,6 +99,13 @@ class LagrangianTask:
         sources = tuple(range(first, first + nudge.values.shape[1]))
         played += [currents, Signals(sources, -beta * nudge.values, nudge.times)]
         return circuit.transient(played, plan.duration, plan.step, uic=True)
+
+
+def on_grid(waves: Waveforms, times: FloatArray) -> FloatArray:
+    """Signals at another run's time points, which differ where the simulator had to repeat a step."""
+    if np.array_equal(waves.time, times):
+        return waves.values
+    return np.asarray(interpolation_matrix(waves.time, times) @ waves.values)
 
 
 def echo_circuit(phases: DynamicPhases) -> tuple[Circuit, Network]:

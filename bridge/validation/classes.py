@@ -238,7 +238,7 @@ def random_network(nodes: int = 200, conductances: int = 500, seed: int = 7) -> 
         for k, n in enumerate(places)
     ]
     elements += [
-        capacitor(f"c{n}", f"n{n}", "0", capacitance=1e-11 * 10.0 ** random.uniform(0.0, 1.0))
+        capacitor(f"c{n}", f"n{n}", "0", capacitance=1e-10 * 10.0 ** random.uniform(0.0, 1.0))
         for n in range(4, nodes)
     ]
     pairs = random.choice(np.arange(4, nodes), (2, 20), replace=False).T

@@ -56,7 +56,8 @@ class Row:
         result: the comparison with finite differences.
         spread: relative distance of the adjoint's from the echo's gradient, the largest over the nudges;
             `None` where there is no echo.
-        causal: relative error and cosine of the naive estimate, on the conductances only.
+        causal: relative error and cosine of the naive estimate, on the conductances only; `None` where it
+            knows of no error (losses on the end).
         convergence: of the adjoint gradient.
     """
 
@@ -191,6 +192,8 @@ def _causal(
     naive = _Wrapped(Causal(), partial(_Restricted, places=places))
     estimate = simulator.gradient(batch, circuit.loss, naive).gradient
     reference, scale = result.reference.gradient[kept], result.scale[kept]
+    if not estimate.any():
+        return None
     return relative_error(estimate, reference, scale), cosine(estimate, reference, scale)
 
 

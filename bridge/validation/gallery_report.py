@@ -169,10 +169,12 @@ def drawing(rows: Sequence[Row]) -> Markup:
         )
         for label, colour, mark, values in series:
             known = [(v, p) for v, p in zip(values, places, strict=True) if v]
+            if not known:
+                continue
             axes.plot(*zip(*known, strict=True), mark, color=colour, markersize=5, label=label, linestyle="")
         for bar, colour in ((ADJOINT_BAR, BLUE), (LAGRANGIAN_BAR, ORANGE)):
             axes.axvline(bar, color=colour, linewidth=0.6, linestyle="--")
-        log_axis(axes.xaxis, 1e-7, 1e3)
+        log_axis(axes.xaxis, 1e-7, 1e2)
         axes.set_yticks(places, [r.circuit.title for r in rows])
         axes.set_xlabel("relative error of the gradient")
         handles, labels = axes.get_legend_handles_labels()
