@@ -22,6 +22,7 @@ from circuits.netlist import build_deck
 from circuits.network import GROUND, Network
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 FIXED_GRID = SolverOptions(trtol=1e6)
 """Options under which the time points depend on the largest step only, not on parameters."""
@@ -165,6 +166,8 @@ class DynamicPhases:
         self.typical = typical_sizes(flat)
         self.parameters = flat.parameters
         self._adjoint: tuple[Adjoint, Circuit] | None = None
+        self._written: tuple[list[str], IntArray, FloatArray] | None = None
+        self._valued: Network | None = None
         self.extra: dict[str, Circuit] = {}  # circuits that estimators keep loaded
 
     def update(self, state: Any) -> None:
@@ -172,6 +175,7 @@ class DynamicPhases:
         values = np.asarray(state, dtype=float)
         self.circuit.alter(self.targets, self.alter_values(values))
         self.parameters = values
+        self._valued = None
 
     def run(self, task: Any) -> Any:
         """Do a task on these phases."""
@@ -218,8 +222,9 @@ class DynamicPhases:
 
     def groups(self) -> list[Group]:
         """Elements that play back, grouped by device, with their present parameter values."""
-        network = self.plan.flat.with_parameters(self.parameters)
-        made, _ = self.adjoint_circuit()
+        if self._adjoint is None or not self._adjoint[0].playback:
+            return []
+        made, network = self._adjoint[0], self.valued
         found: dict[Device, list[Element]] = {}
         for name in made.playback:
             element = network.element(name)
@@ -236,19 +241,17 @@ class DynamicPhases:
         return made, circuit
 
     def _write_adjoint_parameters(self, made: Adjoint, circuit: Circuit) -> None:
-        targets, values = [], []
-        kept = {e.name: e for e in made.network.elements}
-        for entry, value in zip(self.plan.flat.trainable, self.parameters, strict=True):
-            element = kept.get(entry.element)
-            if element is None or element.name in made.playback or not element.device.parameters:
-                continue  # played back, or an independent source
-            if entry.parameter.startswith("initial") or element.device.kind == "voltage_source":
-                continue
-            sign = -1.0 if element.device.kind in ("vcvs", "cccs") else 1.0
-            targets.append(element.device.alter_target(element, element.device.parameters[0].name))
-            told = element.device.alter_value(entry.parameter, np.array([sign * value]))
-            values.append(float(told[0]))
-        circuit.alter(targets, values)
+        if self._written is None:
+            self._written = _adjoint_targets(self.plan.flat, made)
+        targets, places, signs = self._written
+        circuit.alter(targets, signs * self.alter_values(self.parameters)[places])
+
+    @property
+    def valued(self) -> Network:
+        """The flat network with the present parameters."""
+        if self._valued is None:
+            self._valued = self.plan.flat.with_parameters(self.parameters)
+        return self._valued
 
     def adjoint(self, waves: Waveforms, nudges: Signals) -> tuple[Waveforms, dict[tuple[str, str], float]]:
         """The adjoint phase.
@@ -276,6 +279,22 @@ class DynamicPhases:
             signals.append(Signals(tuple(sources), np.stack(columns, axis=1)[::-1].copy(), reverse, order=3))
         found = circuit.transient(signals, self.plan.duration, self.plan.step, uic=True)
         return found, scales
+
+
+def _adjoint_targets(flat: Network, made: Adjoint) -> tuple[list[str], IntArray, FloatArray]:
+    """What to alter in an adjoint circuit, the parameters it follows and their signs."""
+    targets, places, signs = [], [], []
+    kept = {e.name: e for e in made.network.elements}
+    for place, entry in enumerate(flat.trainable):
+        element = kept.get(entry.element)
+        if element is None or element.name in made.playback or not element.device.parameters:
+            continue  # played back, or an independent source
+        if entry.parameter.startswith("initial") or element.device.kind == "voltage_source":
+            continue
+        targets.append(element.device.alter_target(element, element.device.parameters[0].name))
+        places.append(place)
+        signs.append(-1.0 if element.device.kind in ("vcvs", "cccs") else 1.0)
+    return targets, np.array(places, dtype=np.int64), np.array(signs)
 
 
 def make_group(device: Device, elements: Sequence[Element]) -> Group:

@@ -225,15 +225,14 @@ def typical_sizes(network: Network) -> FloatArray:
 
 def device_families(network: Network) -> Sequence[tuple[Any, str, IntArray]]:
     """Trainable parameters by device and name: the device, the parameter, their places in the vector."""
-    places: dict[tuple[str, str], list[int]] = {}
+    places: dict[tuple[int, str], list[int]] = {}
     devices = {}
     for k, entry in enumerate(network.trainable):
         device = network.element(entry.element).device
-        devices[device.kind] = device
-        places.setdefault((device.kind, entry.parameter), []).append(k)
+        devices[id(device)] = device
+        places.setdefault((id(device), entry.parameter), []).append(k)
     return [
-        (devices[kind], parameter, np.array(rows, dtype=np.int64))
-        for (kind, parameter), rows in places.items()
+        (devices[key], parameter, np.array(rows, dtype=np.int64)) for (key, parameter), rows in places.items()
     ]
 
 

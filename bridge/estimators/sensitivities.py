@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,59 @@ class Trajectories:
         total = np.einsum("t,tk,tk->k", self.weights, self.reverse @ free, signal)
         return np.asarray(total + free[0] * tail)
 
+    @cached_property
+    def free_places(self) -> dict[str, int]:
+        """Column of every free signal; ground is the one behind the last."""
+        places = {n: k for k, n in enumerate(self.free.names)}
+        return {**places, f"v({GROUND})": len(places)}
+
+    @cached_property
+    def adjoint_places(self) -> dict[str, int]:
+        """Column of every adjoint signal; ground is the one behind the last."""
+        places = {n: k for k, n in enumerate(self.adjoint.names)}
+        return {**places, f"v({GROUND})": len(places)}
+
+    @cached_property
+    def _reversed(self) -> tuple[FloatArray, FloatArray]:
+        """Weighted free signals and their rates at the adjoint's time points, with a column for ground."""
+        zero = np.zeros((len(self.adjoint), 1))
+        values = self.weights[:, None] * (self.reverse @ self.free.values)
+        rates = self.weights[:, None] * (self.reverse @ derivative(self.free.time, self.free.values))
+        return np.hstack([values, zero]), np.hstack([rates, zero])
+
+    def branches(
+        self,
+        free_ends: Sequence[tuple[str, str]],
+        adjoint_ends: Sequence[tuple[str, str]],
+        rate: bool = False,
+    ) -> FloatArray:
+        """`integral u(T - tau) lambda(tau)` for many pairs of branches, with the tails, `(n_branches,)`.
+
+        Args:
+            free_ends: nodes of each free branch.
+            adjoint_ends: nodes of each adjoint branch.
+            rate: take `du/dt` instead of `u`; it is zero before the start of the transient.
+        """
+        f, a = self.free_places, self.adjoint_places
+        columns = [
+            np.array([where[f"v({e[side]})".lower()] for e in ends], dtype=np.int64)
+            for where, ends in ((f, free_ends), (a, adjoint_ends))
+            for side in (0, 1)
+        ]
+        signal = self._reversed[1 if rate else 0]
+        adjoint = np.hstack([self.adjoint.values, np.zeros((len(self.adjoint), 1))])
+        if len(free_ends) > signal.shape[1]:  # every pair of nodes at once costs less than every branch
+            table = signal.T @ adjoint
+            p, n, q, m = columns
+            total = table[p, q] - table[p, m] - table[n, q] + table[n, m]
+        else:
+            u = signal[:, columns[0]] - signal[:, columns[1]]
+            total = np.einsum("tk,tk->k", u, adjoint[:, columns[2]] - adjoint[:, columns[3]])
+        if not rate and self.tail.any():
+            start, tail = np.append(self.free.values[0], 0.0), np.append(self.tail, 0.0)
+            total = total + (start[columns[0]] - start[columns[1]]) * (tail[columns[2]] - tail[columns[3]])
+        return np.asarray(total)
+
     def column(self, name: str) -> tuple[FloatArray, float]:
         """An adjoint signal over time and its integral after the end."""
         place = self.adjoint.names.index(name.lower())
@@ -83,13 +137,12 @@ def meet(free: Waveforms, adjoint: Waveforms, duration: float, **more: Any) -> d
 
 def gradients(phases: DynamicPhases, paths: Trajectories) -> FloatArray:
     """The gradient with respect to every trainable parameter, `(n_trainable,)`."""
-    network = phases.plan.flat.with_parameters(phases.parameters)
-    result = np.zeros(len(network.trainable))
-    families: dict[tuple[Device, str], list[int]] = {}
-    for k, entry in enumerate(network.trainable):
-        families.setdefault((network.element(entry.element).device, entry.parameter), []).append(k)
-    for (device, parameter), places in families.items():
-        elements = [network.element(network.trainable[k].element) for k in places]
+    flat = phases.plan.flat
+    result = np.zeros(len(flat.trainable))
+    for device, parameter, places in phases.families:
+        # Linear branches need no values; the others are evaluated at the present parameters.
+        network = flat if device.kind in ("resistor", "vccs") else phases.valued
+        elements = [network.element(flat.trainable[k].element) for k in places]
         result[places] = _family(device, parameter, elements, paths)
     return result
 
@@ -141,18 +194,21 @@ def _family(device: Device, parameter: str, elements: Sequence[Element], paths: 
 
     kind = device.kind
     if kind == "resistor":
-        return -paths.inner(voltages(0), *adjoints(0))
+        ends = [(e.nodes[0], e.nodes[1]) for e in elements]
+        return -paths.branches(ends, ends)
     if kind == "capacitor":
         if parameter == "initial_voltage":
             return np.asarray([e.value("capacitance") for e in elements] * adjoints(0)[0][-1])
-        return -paths.inner(derivative(free.time, voltages(0)), adjoints(0)[0])
+        ends = [(e.nodes[0], e.nodes[1]) for e in elements]
+        return -paths.branches(ends, ends, rate=True)
     if kind == "inductor":
         signal, _ = adjoint_currents("i(l{})")
         if parameter == "initial_current":
             return np.asarray([-e.value("inductance") for e in elements] * signal[-1])
         return paths.inner(derivative(free.time, currents("i(l{})")), signal)
     if kind == "vccs":
-        return -paths.inner(voltages(2), *adjoints(0))
+        controls = [(e.nodes[2], e.nodes[3]) for e in elements]
+        return -paths.branches(controls, [(e.nodes[0], e.nodes[1]) for e in elements])
     if kind == "vcvs":
         return paths.inner(voltages(2), *adjoint_currents("i(vsense_{})"))
     if kind == "cccs":

@@ -32,8 +32,12 @@ def adjoint(circuit: GalleryCircuit, session: Session, steps: int = STEPS) -> np
 
 @cache
 def differences(name: str) -> np.ndarray:
+    """Those of a gallery circuit."""
+    return differences_of(CIRCUITS[name])
+
+
+def differences_of(circuit: GalleryCircuit) -> np.ndarray:
     """Central differences with respect to the parameters' logarithms, independent of the estimators."""
-    circuit = CIRCUITS[name]
     loaded = phases(circuit, Session())
     start, size = circuit.network.parameters, scales(circuit.plan(STEPS))
 

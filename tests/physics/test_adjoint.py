@@ -16,7 +16,8 @@ from bridge.estimators.base import DynamicBatch
 from bridge.losses.waveform import WaveformMSE
 from bridge.ngspice.session import Session
 from bridge.simulator import Simulator
-from bridge.validation.circuits import DURATION, times, waves
+from bridge.validation.circuits import DURATION, terminal, times, waves
+from bridge.validation.circuits import circuit as gallery_circuit
 from circuits.devices.base import ModelCard
 from circuits.devices.diode import diode
 from circuits.devices.passive import capacitor, resistor
@@ -121,6 +122,27 @@ def test_parameters_that_changed_are_those_of_the_adjoint_network(session: Sessi
     fresh = task.run(DynamicPhases(plan, session))
     assert altered[0] == pytest.approx(fresh[0], rel=1e-9)
     np.testing.assert_allclose(altered[1], fresh[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["mixed", "directed", "operating_point", "fractional_memristors", "nonlinear_rlc"]
+)
+def test_what_is_not_trained_is_in_the_adjoint_network_all_the_same(name: str, session: Session) -> None:
+    """Fixed parameters are numbers in the netlists, trained ones are altered: both must mean the same."""
+    circuit = gc.CIRCUITS[name]
+    places = [k for k, t in enumerate(circuit.network.trainable) if t.parameter == "conductance"]
+    fixed = replace(circuit.network, trainable=tuple(circuit.network.trainable[k] for k in places))
+    found = gc.adjoint(replace(circuit, network=fixed), session)
+    np.testing.assert_allclose(found, gc.adjoint(circuit, session)[places], rtol=1e-6)
+
+
+def test_a_terminal_loss_on_a_node_without_memory(session: Session) -> None:
+    """The adjoint signal itself has the impulse there, and the first interval's weight counts."""
+    parts = [capacitor(f"c{n}", n, "0", capacitance=1e-10) for n in "ab"]
+    one = gallery_circuit(
+        "memoryless", "no memory", parts, [("ca", "capacitance")], outputs=("c",), **terminal(0.1)
+    )
+    assert gc.error(gc.adjoint(one, session), gc.differences_of(one)) < 2e-4
 
 
 def test_an_operating_point_start_needs_its_tail(session: Session) -> None:
