@@ -35,6 +35,10 @@ def check_echo(network: Network) -> None:
     for element in network.flat().elements:
         device, name = element.device, whole[element.name].name
         if device.kind in _LINEAR:
+            if device.kind.endswith("_source") and not element.driven and not device.parameters:
+                raise UnsupportedElementError(
+                    name, "a source with a waveform of its own is not played backwards", _ADVICE
+                )
             continue
         shown = whole[element.name].device.kind
         if not isinstance(device, Behavioural) or whole[element.name] != element:

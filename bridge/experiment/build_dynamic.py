@@ -80,6 +80,7 @@ def wave_network(spec: ExperimentSpec, channels: int, outputs: int, seed: int | 
         circuit.inductors,
         circuit.inductance,
         circuit.diodes,
+        circuit.rectifiers,
         circuit.fractional,
         circuit.fractional_conductance,
         circuit.band,

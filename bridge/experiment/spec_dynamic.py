@@ -36,6 +36,9 @@ class RLCSpec(Section):
     inductors: Annotated[int, Field(ge=0, description="inductors between random pairs of nodes")] = 0
     inductance: Annotated[Henries, Field(gt=0, description="geometric mean of the inductances")] = 1e-6
     diodes: Annotated[float, Field(ge=0, le=1, description="share of the nodes with paired diodes")] = 0.0
+    rectifiers: Annotated[
+        float, Field(ge=0, le=1, description="share of the nodes with a single diode, which rectify")
+    ] = 0.0
     fractional: Annotated[int, Field(ge=0, description="fractional memristors between random pairs")] = 0
     fractional_conductance: Annotated[Siemens, Field(gt=0, description="of a fractional memristor")] = 1e-4
     band: Annotated[tuple[Number, Number], Field(description="band of the fractional ladders [rad/s]")] = (

@@ -32,6 +32,7 @@ class Reactances:
         inductors: number of inductors between random pairs of free nodes.
         inductance: geometric mean [H], with the same spread.
         diodes: share of the free nodes with a pair of antiparallel diodes to ground.
+        rectifiers: share of the free nodes with a single diode to ground, so that they rectify.
         fractional: number of fractional memristors between random pairs of free nodes.
         fractional_conductance: their conductance for small signals [S].
         band: lower and upper edge of the band of their ladders [rad/s].
@@ -43,6 +44,7 @@ class Reactances:
     inductors: int = 0
     inductance: float = 1e-6
     diodes: float = 0.0
+    rectifiers: float = 0.0
     fractional: int = 0
     fractional_conductance: float = 1e-4
     band: tuple[float, float] = (1e6, 1e10)
@@ -147,6 +149,8 @@ def rlc(
     for k in sorted(rng.choice(nodes, round(react.diodes * nodes), replace=False)):
         parts.elements.append(diode(f"up_{k}", free[k], GROUND, model=diode_card))
         parts.elements.append(diode(f"dn_{k}", GROUND, free[k], model=diode_card))
+    for k in sorted(rng.choice(nodes, round(react.rectifiers * nodes), replace=False)):
+        parts.elements.append(diode(f"re_{k}", free[k], GROUND, model=diode_card))
     low, high = react.band
     for k in range(react.fractional):
         a, b = rng.choice(nodes, 2, replace=False)

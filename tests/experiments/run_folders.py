@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sysconfig
 from collections.abc import Callable
@@ -14,6 +15,14 @@ import pandas as pd
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "tellegen"
 SHIPPED = Path(__file__).parents[2] / "experiments"
+
+
+def shipped() -> list[Path]:
+    """The shipped experiments whose data can be had here: one comes with an optional package."""
+    have = importlib.util.find_spec("aeon") is not None
+    return [f for f in sorted(SHIPPED.glob("*.yaml")) if have or f.stem != "basic_motions"]
+
+
 TIMES = ["seconds", "ngspice_seconds"]
 
 SMALL = """\

@@ -14,7 +14,7 @@ import jsonschema
 import numpy as np
 import pytest
 import yaml
-from run_folders import SHIPPED, Command, assert_same, parameters
+from run_folders import Command, assert_same, parameters, shipped
 
 from bridge.experiment.build import Experiment, make_batch
 from bridge.experiment.record import DynamicSampleTask, StaticSampleTask
@@ -374,7 +374,7 @@ def test_the_schema_admits_the_shipped_files_and_refuses_wrong_ones(command: Com
     validator = jsonschema.validators.validator_for(schema)
     assert validator is jsonschema.Draft202012Validator
     validator.check_schema(schema)
-    files = sorted(SHIPPED.glob("*.yaml"))
+    files = shipped()
     assert files
     for file in files:
         text = file.read_text()
@@ -409,7 +409,7 @@ def nodes_of(deck: Path) -> dict[str, float]:
     return {name: float(value) for name, value in found}
 
 
-@pytest.mark.parametrize("file", sorted(SHIPPED.glob("*.yaml")), ids=lambda f: f.stem)
+@pytest.mark.parametrize("file", shipped(), ids=lambda f: f.stem)
 def test_the_plain_netlist_gives_the_sessions_voltages(file: Path, tmp_path: Path, command: Command) -> None:
     overrides = REDUCED.get(file.stem, [])
     flags = [part for text in overrides for part in ("-s", text)]

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from run_folders import SHIPPED, Command
+from run_folders import SHIPPED, Command, shipped
 
 from bridge.dynamics import DynamicPlan
 from bridge.experiment.build import Experiment
 from bridge.experiment.spec import OperatingPointSpec, TransientSpec
 from bridge.phases import StaticPlan
 
-FILES = sorted(SHIPPED.glob("*.yaml"))
+FILES = shipped()
 SMOKE: dict[str, list[str]] = {
     "digits": ["-s", "circuit.hidden=[2]", "-s", "circuit.doubled_inputs=false"],
     "iris_transient": ["-s", "circuit.hidden=[4]"],
