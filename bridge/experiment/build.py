@@ -211,6 +211,7 @@ class Experiment:
                 if getattr(self.spec.data, "target", 1.0) != 1.0:
                     raise SpecError("cross_entropy needs target 1 (targets are probabilities); leave it out")
             return make_loss("cross_entropy", scale=spec.scale)
+        assert spec.kind == "user"
         with self._at("loss", "function"):
             return make_loss("user", path=spec.function, folder=self.folder)
 

@@ -30,6 +30,7 @@ from bridge.experiment.waves import (
     time_series,
 )
 from bridge.losses import make_waveform_loss
+from bridge.losses.combine import FinalTarget, FixedTarget
 from bridge.simulator import Simulator
 from circuits.devices.base import ModelCard
 from circuits.network import Network
@@ -208,7 +209,18 @@ def wave_loss(spec: ExperimentSpec, folder: Any, split: WaveSplit) -> Any:
     if loss.kind == "user":
         return make_waveform_loss("user", path=loss.function, folder=folder)
     classes = split.train.labels is not None
+    if loss.kind == "spikes":
+        outputs = split.train.targets.shape[-1]
+        if len(loss.times) != outputs:
+            raise SpecError(f"times: {len(loss.times)} lists of spike times for {outputs} outputs")
+        made = make_waveform_loss("spikes", tau=loss.tau, threshold=loss.threshold, width=loss.width)
+        return FixedTarget(made, [list(times) for times in loss.times])
     if loss.kind == "mse":
+        if loss.on == "final":
+            if loss.window is not None:
+                raise SpecError("window has no meaning for the last value (on: final); leave it out")
+            made = make_waveform_loss("terminal_mse")
+            return made if classes else FinalTarget(made)
         if classes:
             return make_waveform_loss("average_mse", window=loss.window)
         return make_waveform_loss("mse", target_times=split.train.times, window=loss.window)

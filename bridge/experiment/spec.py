@@ -118,6 +118,10 @@ class MeanSquaredErrorSpec(Windowed):
     """Mean over the outputs (and, on waveforms, over time) of the squared difference from the target."""
 
     kind: Literal["mse"]
+    on: Annotated[
+        Literal["waveform", "final"],
+        Field(description="target waveforms: all of the window, or the last value only"),
+    ] = "waveform"
 
 
 class CrossEntropySpec(Windowed):
@@ -131,6 +135,16 @@ class CrossEntropySpec(Windowed):
     ] = "average"
 
 
+class SpikesSpec(Section):
+    """Van Rossum distance between the outputs' upward threshold crossings and target spike times."""
+
+    kind: Literal["spikes"]
+    tau: Annotated[Seconds, Field(gt=0, description="time constant of the filter")]
+    threshold: Annotated[Volts, Field(description="voltage that a spike crosses")]
+    width: Annotated[Volts, Field(gt=0, description="smoothness of the threshold")]
+    times: Annotated[list[list[Seconds]], Field(min_length=1, description="spike times, a list an output")]
+
+
 class UserLossSpec(Section):
     """The user's own function, by import path or file."""
 
@@ -138,7 +152,9 @@ class UserLossSpec(Section):
     function: Annotated[str, Field(pattern=r"^[^:]+:[A-Za-z_]\w*$", description="package.module:function")]
 
 
-LossSpec = Annotated[MeanSquaredErrorSpec | CrossEntropySpec | UserLossSpec, Field(discriminator="kind")]
+LossSpec = Annotated[
+    MeanSquaredErrorSpec | CrossEntropySpec | SpikesSpec | UserLossSpec, Field(discriminator="kind")
+]
 
 
 class EquilibriumSpec(Section):
@@ -308,6 +324,8 @@ class ExperimentSpec(Section):
             raise ValueError(
                 f"estimator {self.estimator.kind} is for {'static data' if self.dynamic else 'waveforms'}"
             )
+        if not self.dynamic and self.loss.kind == "spikes":
+            raise ValueError("loss spikes needs data of waveforms")
         if not self.dynamic and isinstance(self.circuit, RLCSpec | NetlistSpec):
             raise ValueError(f"circuit {self.circuit.topology} needs data of waveforms")
         if self.dynamic and isinstance(self.circuit, LayeredSpec | GraphSpec):

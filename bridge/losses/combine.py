@@ -74,3 +74,35 @@ class OnOutputs:
         derivative[:, list(self.outputs)] = part.derivative
         terminal[list(self.outputs)] = part.terminal
         return WaveformValue(part.value, derivative, terminal)
+
+
+@dataclass(frozen=True)
+class FinalTarget:
+    """A loss on the last sample, whose target is the last sample of a target waveform.
+
+    Attributes:
+        loss: gets the target `(n_outputs,)`.
+    """
+
+    loss: WaveformLoss
+
+    def evaluate(self, time: FloatArray, outputs: FloatArray, target: Any) -> WaveformValue:
+        """See `WaveformLoss`; the target is a waveform `(n_target_times, n_outputs)`."""
+        return self.loss.evaluate(time, outputs, np.asarray(target, dtype=float)[-1])
+
+
+@dataclass(frozen=True)
+class FixedTarget:
+    """A loss with the same target for every sample.
+
+    Attributes:
+        loss: gets the target.
+        target: whatever the loss takes; the sample's own is ignored.
+    """
+
+    loss: WaveformLoss
+    target: Any
+
+    def evaluate(self, time: FloatArray, outputs: FloatArray, target: Any) -> WaveformValue:
+        """See `WaveformLoss`."""
+        return self.loss.evaluate(time, outputs, self.target)

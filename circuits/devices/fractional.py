@@ -173,3 +173,42 @@ TANH_FRACTIONAL_MEMRISTOR = fractional_memristor(
     symbol("conductance") * symbol("saturation") * sp.tanh(U / symbol("saturation")),
     (Parameter("conductance", "S", lower=0.0), Parameter("saturation", "V s^1/2", 1e-3, lower=1e-9)),
 )
+
+
+@dataclass(frozen=True)
+class _FractionalElement(Device):
+    def expand(self, element: Element) -> tuple[Element, ...]:
+        p, n = element.nodes
+        values = element.parameters
+        sections = foster_sections(values["low"], values["high"], round(values["sections"]), values["order"])
+        return tuple(ladder(element.name, p, n, 1.0 / values["coefficient"], sections))
+
+
+FRACTIONAL_ELEMENT = _FractionalElement(
+    "fractional_element",
+    ("p", "n"),
+    (
+        Parameter("coefficient", "S s^order", lower=1e-18, trainable=False),
+        Parameter("order", "1", 0.5, lower=0.01, upper=0.99, trainable=False),
+        *_LADDER[:3],
+    ),
+    description="linear fractional element, i = coefficient D^order v within its band, a Foster ladder",
+    source="Oustaloup et al., IEEE Trans. Circuits Syst. I 47, 25 (2000)",
+)
+
+
+def fractional_element(
+    name: str,
+    p: str,
+    n: str,
+    *,
+    coefficient: float,
+    low: float,
+    high: float,
+    order: float = 0.5,
+    sections: int = 10,
+) -> Element:
+    """A linear fractional element of admittance `coefficient * (j omega)^order` in a band [rad/s]."""
+    return FRACTIONAL_ELEMENT.element(
+        name, p, n, coefficient=coefficient, order=order, low=low, high=high, sections=sections
+    )

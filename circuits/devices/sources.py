@@ -64,6 +64,27 @@ class _Amplifier(Device):
 
 
 @dataclass(frozen=True)
+class _Gyrator(Device):
+    def expand(self, element: Element) -> tuple[Element, ...]:
+        p, n, q, m = element.nodes
+        name = element.name
+        return (
+            VCCS.element(f"{name}_fwd", p, n, q, m, gain=element.value("forward")),
+            VCCS.element(f"{name}_bwd", q, m, p, n, gain=-element.value("backward")),
+        )
+
+    def expand_parameter(self, element: Element, parameter: str) -> tuple[str, str]:
+        if parameter != "forward":
+            raise NetworkError(
+                f"{element.name}: the backward conductance enters with the other sign; train a vccs instead"
+            )
+        return f"{element.name}_fwd", "gain"
+
+    def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:
+        return [line for part in self.expand(element) for line in part.spice(context)]
+
+
+@dataclass(frozen=True)
 class _Switch(Device):
     def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:
         if element.model is None:
@@ -102,6 +123,17 @@ AMPLIFIER = _Amplifier(
     description="bidirectional amplifier: voltages forward, currents backward",
     source="Kendall et al., arXiv:2006.01981 (2020)",
 )  # fmt: skip
+GYRATOR = _Gyrator(
+    "gyrator",
+    ("p", "n", "q", "m"),
+    (
+        Parameter("forward", "S", description="the current from p to n is forward * v(q, m)"),
+        Parameter("backward", "S", trainable=False, description="the one from q to m is -backward * v(p, n)"),
+    ),
+    reciprocal=False,
+    description="gyrator: two transconductances of opposite sign; passive where they are equal",
+    source="Tellegen, Philips Res. Rep. 3, 81 (1948)",
+)
 SWITCH = _Switch(
     "switch", ("p", "n", "cp", "cn"), (), reciprocal=False, description="voltage-controlled switch"
 )
@@ -153,6 +185,11 @@ def amplifier(
     """
     back = 1.0 / gain if backward_gain is None else backward_gain
     return AMPLIFIER.element(name, p, ref, q, ref, gain=gain, backward_gain=back)
+
+
+def gyrator(name: str, p: str, n: str, q: str, m: str, *, gain: float) -> Element:
+    """An ideal gyrator: `i(p, n) = gain * v(q, m)` and `i(q, m) = -gain * v(p, n)` with `gain` in siemens."""
+    return GYRATOR.element(name, p, n, q, m, forward=gain, backward=gain)
 
 
 def switch(
