@@ -72,7 +72,7 @@ class DynamicSampleTask:
 
     batch: DynamicBatch
     loss: Any
-    relative_beta: float = 0.05
+    relative_beta: float = 0.005
 
     def run(self, phases: DynamicPhases) -> Recorded:
         """Simulate them; the nudge's peak is a share of the free phase's largest node current."""
