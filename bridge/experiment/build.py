@@ -201,6 +201,9 @@ class Experiment:
         if isinstance(split, WaveSplit):
             with self._at("loss"):
                 return wave_loss(self.spec, self.folder, split)
+        if getattr(spec, "energy", 0.0):
+            with self._at("loss", "energy"):
+                raise SpecError("the energy of a transient is for waveforms; leave it out")
         if getattr(spec, "window", None) is not None:
             with self._at("loss", "window"):
                 raise SpecError("a window is for waveforms; leave it out")
@@ -310,5 +313,9 @@ def make_batch(network: Network, data: DataSet | WaveSet, rows: Any = slice(None
     """
     drives = network.drive_values(data.inputs[rows])
     if isinstance(data, WaveSet):
-        return DynamicBatch(data.times, drives, data.targets[rows])
+        targets: Any = data.targets[rows]
+        if network.probes:  # a loss with energy needs the voltages of the probed sources
+            places = [[d.source for d in network.drives].index(p) for p in network.probes]
+            targets = [(t, waves[:, places]) for t, waves in zip(targets, drives, strict=True)]
+        return DynamicBatch(data.times, drives, targets)
     return Batch(drives, data.targets[rows])

@@ -31,6 +31,7 @@ from bridge.experiment.waves import (
 )
 from bridge.losses import make_waveform_loss
 from bridge.losses.combine import FinalTarget, FixedTarget
+from bridge.losses.energy import WithEnergy
 from bridge.simulator import Simulator
 from circuits.devices.base import ModelCard
 from circuits.network import Network
@@ -53,7 +54,7 @@ def conductances(spec: ConductanceSpec) -> Conductances:
 
 
 def wave_network(spec: ExperimentSpec, channels: int, outputs: int, seed: int | None = None) -> Network:
-    """The network of an experiment on waveforms.
+    """The network of an experiment on waveforms; a loss with energy probes its driven voltage sources.
 
     Args:
         spec: the experiment.
@@ -61,6 +62,17 @@ def wave_network(spec: ExperimentSpec, channels: int, outputs: int, seed: int | 
         outputs: number of outputs.
         seed: of the initial values, instead of the experiment's (a teacher).
     """
+    network = _network(spec, channels, outputs, seed)
+    if not getattr(spec.loss, "energy", 0.0):
+        return network
+    driven = [d.source for d in network.drives]
+    return replace(
+        network,
+        probes=tuple(n for n in driven if network.element(n).device.kind == "voltage_source"),
+    )
+
+
+def _network(spec: ExperimentSpec, channels: int, outputs: int, seed: int | None) -> Network:
     circuit = spec.circuit
     if isinstance(circuit, NetlistSpec):
         from circuits.importer import import_netlist
@@ -179,7 +191,7 @@ class ResponseTask:
         found = []
         for k in range(len(self.batch)):
             waves = phases.free(self.batch.signals(k))
-            columns = phases.outputs(waves).T
+            columns = phases.outputs(waves).T[: len(phases.plan.flat.outputs)]
             found.append(np.stack([np.interp(self.batch.times, waves.time, c) for c in columns], axis=1))
         return np.array(found)
 
@@ -205,6 +217,12 @@ def _teacher(spec: ExperimentSpec, data: TeacherSpec, seed: list[int]) -> WaveSp
 
 def wave_loss(spec: ExperimentSpec, folder: Any, split: WaveSplit) -> Any:
     """The loss of an experiment on waveforms."""
+    made = _loss(spec, folder, split)
+    energy = getattr(spec.loss, "energy", 0.0)
+    return WithEnergy(made, energy, split.train.targets.shape[-1], split.train.times) if energy else made
+
+
+def _loss(spec: ExperimentSpec, folder: Any, split: WaveSplit) -> Any:
     loss = spec.loss
     if loss.kind == "user":
         return make_waveform_loss("user", path=loss.function, folder=folder)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bridge.dynamics import DynamicPhases, DynamicPlan
 from bridge.estimators import DynamicBatch, Estimator
+from bridge.experiment.build import make_batch
 from bridge.experiment.data import DataSet
 from bridge.experiment.store import write_atomic, write_json_atomic, write_parquet_atomic
 from bridge.experiment.waves import WaveSet
@@ -80,7 +81,8 @@ class DynamicSampleTask:
         waves = [phases.free(drives)]
         outputs = phases.outputs(waves[0])
         error = self.loss.evaluate(waves[0].time, outputs, self.batch.targets[0]).derivative
-        error = error / trapezoid_weights(waves[0].time)[:, None]
+        error = error[:, : len(plan.network.outputs)] / trapezoid_weights(waves[0].time)[:, None]
+        outputs = outputs[:, : len(plan.network.outputs)]
         peak = float(np.abs(error).max())
         level = float(np.median(phases.parameters)) * float(np.abs(outputs).max())
         beta = self.relative_beta * level / peak if peak > 0 else 0.0
@@ -121,9 +123,10 @@ def record(
     plan, network = simulator.plan, simulator.network
     task: Any
     if isinstance(data, WaveSet):
-        drives = network.drive_values(data.inputs[:1])
-        task = DynamicSampleTask(DynamicBatch(data.times, drives, data.targets[:1]), loss)
-        values: Any = (data.times, drives[0])
+        batch = make_batch(network, data, slice(0, 1))
+        assert isinstance(batch, DynamicBatch)
+        task = DynamicSampleTask(batch, loss)
+        values: Any = (data.times, batch.drives[0])
     else:
         values = network.drive_values(data.inputs[0])
         task = StaticSampleTask(values, data.targets[0], loss, float(getattr(estimator, "beta", 1e-7)))

@@ -171,6 +171,10 @@ class Windowed(Section):
     window: Annotated[
         tuple[Seconds, Seconds] | None, Field(description="start and end of the part that counts")
     ] = None
+    energy: Annotated[
+        Number,
+        Field(ge=0, description="weight of the energy drawn from the driven voltage sources, added [1/J]"),
+    ] = 0.0
 
     @model_validator(mode="after")
     def _ordered(self) -> Windowed:

@@ -54,3 +54,45 @@ class EnergyLoss:
         sign = 1.0 if self.delivered else -1.0
         derivative = sign * Window.of(self.window, self.taper).weights(time)[:, None] * voltages
         return WaveformValue(float(np.sum(derivative * currents)), derivative, np.zeros(currents.shape[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class WithEnergy:
+    """A loss on output voltages plus the energy drawn from probed sources, times a weight.
+
+    The outputs are voltages, then the sources' currents; a sample's target is a pair: the loss's own, and
+    the sources' voltages `(n_times, n_sources)` [V].
+
+    Attributes:
+        loss: gets the voltages.
+        weight: of the energy [1/J].
+        voltages: number of voltage columns.
+        times: of the sources' voltages, `(n_times,)` [s].
+    """
+
+    loss: Any
+    weight: float
+    voltages: int
+    times: FloatArray
+
+    def evaluate(self, time: FloatArray, outputs: FloatArray, target: Any) -> WaveformValue:
+        """See `WaveformLoss`."""
+        own, sources = target
+        first = self.loss.evaluate(time, outputs[:, : self.voltages], own)
+        drawn = EnergyLoss(times=self.times).evaluate(time, outputs[:, self.voltages :], sources)
+        return WaveformValue(
+            first.value + self.weight * drawn.value,
+            np.hstack([first.derivative, self.weight * drawn.derivative]),
+            np.concatenate([first.terminal, drawn.terminal]),
+        )
+
+    def averages(self, time: FloatArray, outputs: FloatArray) -> FloatArray:
+        """What the loss classifies by: its own averages, or the last voltages."""
+        voltages = outputs[:, : self.voltages]
+        own = getattr(self.loss, "averages", None)
+        return np.asarray(own(time, voltages) if own is not None else voltages[-1])
+
+    @property
+    def static(self) -> Any:
+        """The static loss inside the loss, which reads classes."""
+        return self.loss.static

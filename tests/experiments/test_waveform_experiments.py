@@ -10,6 +10,7 @@ import pytest
 from bridge.errors import SpecError
 from bridge.estimators import AdjointNetwork, FiniteDifference
 from bridge.experiment.build import Experiment
+from bridge.experiment.training import run_experiment
 from bridge.simulator import Simulator
 
 DECK = """low-pass with a nonlinear load
@@ -51,6 +52,7 @@ LOSSES = {
     "mse": "{kind: mse}",
     "window": "{kind: mse, window: [0.2us, 0.9us]}",
     "final": "{kind: mse, on: final}",
+    "energy": "{kind: mse, energy: 1e9}",
     "spikes": "{kind: spikes, tau: 100ns, threshold: 0.1V, width: 50mV, times: [[300ns, 700ns]]}",
 }
 
@@ -88,6 +90,23 @@ def test_the_losses_differ(folder: Path) -> None:
 def test_a_loss_that_does_not_fit_is_told_with_its_line(folder: Path, loss: str, said: str) -> None:
     with pytest.raises(SpecError, match=rf"own.yaml:5: loss: .*{said}"):
         load(folder, loss).problem()
+
+
+def test_an_experiment_with_energy_trains_and_draws_less(folder: Path) -> None:
+    """The energy in the loss falls; without it the same steps leave it higher."""
+    drawn = []
+    for energy in ("0", "1e12"):
+        experiment = load(folder, f"{{kind: mse, energy: {energy}}}")
+        training = "training={epochs: 5, batch_size: 1, optimizer: {kind: adam, learning_rate: 0.1}}"
+        experiment = Experiment.load(folder / "own.yaml", (training,))
+        results = run_experiment(experiment, out=folder / f"run{energy}")
+        assert results["test_accuracy"] is None
+        theta = np.load(folder / f"run{energy}" / "checkpoint.npz")["parameters"]
+        plan, batch, function = load(folder, "{kind: mse, energy: 1e12}").problem()
+        with Simulator(plan) as simulator:
+            simulator.parameters = theta
+            drawn.append(float(simulator.evaluate(batch, function)[0][0]))
+    assert drawn[1] < 0.9 * drawn[0]
 
 
 def test_columns_that_do_not_fit_the_circuit(folder: Path) -> None:
