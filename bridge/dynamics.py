@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bridge.ngspice.drives import Signals
 from bridge.ngspice.session import Circuit, Session
-from bridge.phases import device_families, typical_sizes
+from bridge.phases import device_families, told_values, typical_sizes
 from bridge.waveforms import Waveforms
 from circuits.adjoint import Adjoint, Coefficient, adjoint, adjoint_state, playback_source
 from circuits.deck import Deck, SolverOptions
@@ -187,10 +187,7 @@ class DynamicPhases:
 
     def alter_values(self, parameters: FloatArray) -> FloatArray:
         """What the simulator is told for parameter values, both `(n_trainable,)`."""
-        told = np.array(parameters, dtype=float)
-        for device, parameter, places in self.families:
-            told[places] = device.alter_value(parameter, told[places])
-        return told
+        return told_values(self.families, parameters)
 
     @cached_property
     def network(self) -> Network:

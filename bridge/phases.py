@@ -156,10 +156,7 @@ class StaticPhases:
 
     def alter_values(self, parameters: FloatArray) -> FloatArray:
         """What the simulator is told for parameter values, both `(n_trainable,)`."""
-        told = np.array(parameters, dtype=float)
-        for device, parameter, places in self.families:
-            told[places] = device.alter_value(parameter, told[places])
-        return told
+        return told_values(self.families, parameters)
 
     def evaluate(self, batch: Any, loss: Any) -> tuple[FloatArray, FloatArray]:
         """Losses `(n,)` and outputs `(n, n_outputs)` [V] of the free phases of a batch."""
@@ -234,6 +231,14 @@ def device_families(network: Network) -> Sequence[tuple[Any, str, IntArray]]:
     return [
         (devices[key], parameter, np.array(rows, dtype=np.int64)) for (key, parameter), rows in places.items()
     ]
+
+
+def told_values(families: Sequence[tuple[Any, str, IntArray]], parameters: FloatArray) -> FloatArray:
+    """What the simulator is told for values of the trainable parameters, both `(n_trainable,)`."""
+    told = np.array(parameters, dtype=float)
+    for device, parameter, places in families:
+        told[places] = device.alter_value(parameter, told[places])
+    return told
 
 
 def _check_settled(waveforms: Waveforms, settling: Settling) -> None:
