@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bridge.ngspice.drives import Signals
 from bridge.ngspice.session import Circuit, Session
 from bridge.phases import device_families, told_values, typical_sizes
+from bridge.quadrature import reversed_times
 from bridge.waveforms import Waveforms
 from circuits.adjoint import Adjoint, Coefficient, adjoint, adjoint_state, playback_source
 from circuits.deck import Deck, SolverOptions
@@ -271,8 +272,7 @@ class DynamicPhases:
                 columns.append(values)
         signals = [nudges]
         if columns:
-            reverse = self.plan.duration - waves.time[::-1]
-            reverse[0] = max(reverse[0], 0.0)
+            reverse = reversed_times(waves.time, self.plan.duration)
             signals.append(Signals(tuple(sources), np.stack(columns, axis=1)[::-1].copy(), reverse, order=3))
         found = circuit.transient(signals, self.plan.duration, self.plan.step, uic=True)
         return found, scales

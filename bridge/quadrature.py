@@ -23,6 +23,11 @@ def trapezoid_weights(times: FloatArray, start: float = 0.0) -> FloatArray:
     return weights
 
 
+def reversed_times(times: FloatArray, duration: float) -> FloatArray:
+    """The times `duration - t` in increasing order [s]; rounding never makes the first one negative."""
+    return np.maximum(duration - times[::-1], 0.0)
+
+
 def interpolation_matrix(times: FloatArray, at: FloatArray) -> sparse.csr_array:
     """Cubic interpolation from samples at `times` to the points `at`, `(len(at), len(times))`.
 

@@ -15,12 +15,13 @@ from typing import ClassVar
 import numpy as np
 
 from bridge.dynamics import DynamicPhases, DynamicPlan, score
+from bridge.errors import UnsupportedElementError
 from bridge.estimators.base import DynamicBatch, Estimator, FloatArray, Gradient
 from bridge.estimators.sensitivities import Trajectories, gradients, meet, source_gradient
 from bridge.estimators.tail import adjoint_tail
 from bridge.losses.waveform import WaveformLoss, WaveformValue
 from bridge.ngspice.drives import Signals
-from bridge.quadrature import trapezoid_weights
+from bridge.quadrature import reversed_times, trapezoid_weights
 from bridge.waveforms import Waveforms
 from circuits.adjoint import adjoint
 
@@ -35,7 +36,7 @@ def error_signal(waves: Waveforms, loss: WaveformValue, duration: float, probes:
     others and integrated by the backward Euler rule, which takes the current at its end for all of it.
     """
     density = loss.derivative / trapezoid_weights(waves.time)[:, None]
-    times = np.maximum(duration - waves.time[::-1], 0.0)
+    times = reversed_times(waves.time, duration)
     values = density[::-1]
     if loss.terminal.any():
         first, second = waves.time[0], waves.time[1]
@@ -131,3 +132,29 @@ class AdjointNetwork(Estimator):
         """Mean over the batch."""
         losses = np.array([r[0] for r in results])
         return Gradient(losses, np.mean([r[1] for r in results], axis=0), np.array([r[2] for r in results]))
+
+
+class NudgedEstimator(AdjointNetwork):
+    """What estimators share that nudge the free circuit itself by a finite current.
+
+    Attributes:
+        relative_beta: nudging strength: the largest nudge current after the first instant, as a share of the
+            largest resistor current of the free phase.
+    """
+
+    def __init__(self, relative_beta: float = 1e-2) -> None:
+        """Make the estimator.
+
+        Raises:
+            ValueError: `relative_beta` is not positive.
+        """
+        if not relative_beta > 0:
+            raise ValueError(f"relative_beta = {relative_beta:g}: must be positive")
+        self.relative_beta = relative_beta
+
+    def check(self, plan: DynamicPlan) -> None:
+        """Refuse outputs that are currents."""
+        for probe in plan.network.probes:
+            raise UnsupportedElementError(
+                probe, "its current is an output, which cannot be nudged here", "use the estimator adjoint"
+            )

@@ -16,7 +16,7 @@ import numpy as np
 
 from bridge.dynamics import DynamicPhases, DynamicPlan, branch, score
 from bridge.errors import UnsupportedElementError
-from bridge.estimators.adjoint import AdjointNetwork
+from bridge.estimators.adjoint import NudgedEstimator
 from bridge.estimators.base import DynamicBatch, FloatArray
 from bridge.losses.waveform import WaveformLoss
 from bridge.ngspice.drives import Signals
@@ -58,24 +58,15 @@ class CausalTask:
         return found.value, np.asarray((squares[0] - squares[1]) / (4.0 * beta)), shown
 
 
-class Causal(AdjointNetwork):
+class Causal(NudgedEstimator):
     """Equilibrium propagation instant by instant: biased for every network with memory."""
 
     name: ClassVar[str] = "causal"
     exact: ClassVar[bool] = False
 
-    def __init__(self, relative_beta: float = 1e-2) -> None:
-        """Make the estimator; `relative_beta` as in `Lagrangian`, for the current `e` itself."""
-        if not relative_beta > 0:
-            raise ValueError(f"relative_beta = {relative_beta:g}: must be positive")
-        self.relative_beta = relative_beta
-
     def check(self, plan: DynamicPlan) -> None:
         """Refuse parameters that are not conductances of resistors."""
-        for probe in plan.network.probes:
-            raise UnsupportedElementError(
-                probe, "its current is an output, which cannot be nudged here", "use the estimator adjoint"
-            )
+        super().check(plan)
         for entry in plan.flat.trainable:
             kind = plan.flat.element(entry.element).device.kind
             if kind != "resistor":

@@ -18,19 +18,17 @@ from scipy.integrate import cumulative_trapezoid
 
 from bridge.dynamics import DynamicPhases, DynamicPlan, branch, score
 from bridge.errors import UnsupportedElementError
-from bridge.estimators.adjoint import AdjointNetwork
+from bridge.estimators.adjoint import NudgedEstimator
 from bridge.estimators.base import DynamicBatch, FloatArray
-from bridge.estimators.echo import COMPENSATION, check_echo, echo_network, initial_state
+from bridge.estimators.echo import check_echo, echo_network, initial_state
 from bridge.estimators.sensitivities import Trajectories, gradients, meet
 from bridge.losses.waveform import WaveformLoss, WaveformValue
 from bridge.ngspice.drives import Signals
 from bridge.ngspice.session import Circuit
-from bridge.quadrature import derivative, interpolation_matrix, trapezoid_weights
+from bridge.quadrature import derivative, interpolation_matrix, reversed_times, trapezoid_weights
 from bridge.waveforms import Waveforms
 from circuits.netlist import build_deck
 from circuits.network import Network
-
-_TRAINABLE = ("resistor", "capacitor", "inductor", "voltage_source", "current_source")
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class LagrangianTask:
             ]
         )
         drives = self.batch.drives[self.sample]
-        times = np.maximum(plan.duration - self.batch.times[::-1], 0.0)
+        times = reversed_times(self.batch.times, plan.duration)
         count = len(network.drives)
         played = [Signals(tuple(range(count)), (drives * signs)[::-1].copy(), times)] if count else []
         first = count + len(currents.sources)
@@ -111,7 +109,6 @@ def on_grid(waves: Waveforms, times: FloatArray) -> FloatArray:
 def echo_circuit(phases: DynamicPhases) -> tuple[Circuit, Network]:
     """The loaded echo circuit with the present parameters, and the flat free network."""
     plan = phases.plan
-    flat = plan.flat.with_parameters(phases.parameters)
     kept = phases.extra.get("echo")
     if kept is None:
         echo = echo_network(plan.flat)
@@ -123,7 +120,7 @@ def echo_circuit(phases: DynamicPhases) -> tuple[Circuit, Network]:
         if entry.parameter == "dc" and plan.flat.element(entry.element).device.kind == "voltage_source":
             told[k] = -told[k]
     circuit.alter(phases.targets, told)
-    return circuit, flat
+    return circuit, phases.valued
 
 
 def compensation(network: Network, waves: Waveforms) -> Signals:
@@ -132,15 +129,14 @@ def compensation(network: Network, waves: Waveforms) -> Signals:
     duration = waves.time[-1]
     values = np.stack([2.0 * e.value("conductance") * branch(waves, *e.nodes) for e in resistors], axis=1)
     first = len(network.drives)
-    assert COMPENSATION
-    times = np.maximum(duration - waves.time[::-1], 0.0)
+    times = reversed_times(waves.time, duration)
     return Signals(tuple(range(first, first + len(resistors))), values[::-1].copy(), times, order=3)
 
 
 def nudge_shape(waves: Waveforms, loss: WaveformValue, duration: float) -> Signals:
     """`de/dtau` over reversed time, with the charge `e(T)` of its start in the first time step."""
     density = (loss.derivative / trapezoid_weights(waves.time)[:, None])[::-1]
-    times = np.maximum(duration - waves.time[::-1], 0.0)
+    times = reversed_times(waves.time, duration)
     slope = derivative(times, density)
     first, second = waves.time[0], waves.time[1]
     grid = np.union1d(times, [0.0, first, second])
@@ -149,28 +145,14 @@ def nudge_shape(waves: Waveforms, loss: WaveformValue, duration: float) -> Signa
     return Signals(tuple(range(values.shape[1])), values, grid)
 
 
-class Lagrangian(AdjointNetwork):
+class Lagrangian(NudgedEstimator):
     """Exact gradients from nudged echoes, for odd reactances, linear resistors and sources."""
 
     name: ClassVar[str] = "lagrangian"
 
-    def __init__(self, relative_beta: float = 1e-2) -> None:
-        """Make the estimator.
-
-        Args:
-            relative_beta: nudging strength: the largest nudge current after the first instant, as a share
-                of the largest resistor current of the free phase.
-        """
-        if not relative_beta > 0:
-            raise ValueError(f"relative_beta = {relative_beta:g}: must be positive")
-        self.relative_beta = relative_beta
-
     def check(self, plan: DynamicPlan) -> None:
         """Refuse networks and parameters outside the class, with the element's name and the reason."""
-        for probe in plan.network.probes:
-            raise UnsupportedElementError(
-                probe, "its current is an output, which cannot be nudged here", "use the estimator adjoint"
-            )
+        super().check(plan)
         check_echo(plan.network)
         if not plan.from_rest:
             raise UnsupportedElementError(

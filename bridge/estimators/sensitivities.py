@@ -18,7 +18,7 @@ from scipy import sparse
 
 from bridge.dynamics import DynamicPhases, branch, make_group
 from bridge.errors import UnsupportedElementError
-from bridge.quadrature import derivative, interpolation_matrix
+from bridge.quadrature import derivative, interpolation_matrix, trapezoid_weights
 from bridge.waveforms import Waveforms
 from circuits.adjoint import adjoint_state
 from circuits.devices.base import Device, Element
@@ -67,12 +67,18 @@ class Trajectories:
         return {**places, f"v({GROUND})": len(places)}
 
     @cached_property
-    def _reversed(self) -> tuple[FloatArray, FloatArray]:
-        """Weighted free signals and their rates at the adjoint's time points, with a column for ground."""
-        zero = np.zeros((len(self.adjoint), 1))
-        values = self.weights[:, None] * (self.reverse @ self.free.values)
-        rates = self.weights[:, None] * (self.reverse @ derivative(self.free.time, self.free.values))
-        return np.hstack([values, zero]), np.hstack([rates, zero])
+    def _reversed_values(self) -> FloatArray:
+        """Weighted free signals at the adjoint's time points, with a column for ground."""
+        return self._reversed(self.free.values)
+
+    @cached_property
+    def _reversed_rates(self) -> FloatArray:
+        """Weighted rates of the free signals at the adjoint's time points, with a column for ground."""
+        return self._reversed(derivative(self.free.time, self.free.values))
+
+    def _reversed(self, signals: FloatArray) -> FloatArray:
+        weighted = self.weights[:, None] * (self.reverse @ signals)
+        return np.hstack([weighted, np.zeros((len(self.adjoint), 1))])
 
     def branches(
         self,
@@ -93,7 +99,7 @@ class Trajectories:
             for where, ends in ((f, free_ends), (a, adjoint_ends))
             for side in (0, 1)
         ]
-        signal = self._reversed[1 if rate else 0]
+        signal = self._reversed_rates if rate else self._reversed_values
         adjoint = np.hstack([self.adjoint.values, np.zeros((len(self.adjoint), 1))])
         if len(free_ends) > signal.shape[1]:  # every pair of nodes at once costs less than every branch
             table = signal.T @ adjoint
@@ -124,8 +130,6 @@ class Trajectories:
 
 def meet(free: Waveforms, adjoint: Waveforms, duration: float, **more: Any) -> dict[str, Any]:
     """The interpolation and weights that pair a free with an adjoint trajectory."""
-    from bridge.quadrature import trapezoid_weights
-
     return {
         "free": free,
         "adjoint": adjoint,

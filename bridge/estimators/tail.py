@@ -27,7 +27,7 @@ def adjoint_tail(
     scales: dict[tuple[str, str], float],
 ) -> FloatArray:
     """Integral of every adjoint signal after `tau = T`, `(n_adjoint_signals,)`."""
-    network = phases.plan.flat.with_parameters(phases.parameters)
+    network = phases.valued
     start = Waveforms(free.time[:1], free.values[:1], free.names, free.units)
 
     def values(element: Element) -> dict[str, Any]:
