@@ -152,6 +152,98 @@ def gradcheck(
 
 
 @app.command()
+def program(
+    file: Annotated[Path, typer.Argument(help="The programming file (YAML).", metavar="FILE")],
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write; a new one below runs/ by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Program the devices of a crossbar array by pulses; exit status 1 when one misses its target."""
+    from bridge.updates.programming.command import program_file
+
+    raise typer.Exit(program_file(file, tuple(overrides or ()), out=out, as_json=as_json))
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="The sweep file (YAML).", metavar="SWEEP")],
+    out: Annotated[
+        Path | None, typer.Option(help="The sweep's folder; a new one below sweeps/ by default.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished sweep.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="With --resume: do runs again that failed.")
+    ] = False,
+    dask: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler whose workers do the runs.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the runs; start and write nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Do the runs of a sweep file; exit status 1 when some of them failed."""
+    from bridge.sweep.command import sweep_command
+
+    status = sweep_command(
+        file, out=out, workers=workers, resume=resume, retry_failed=retry_failed, dask=dask, dry_run=dry_run,
+        as_json=as_json,
+    )  # fmt: skip
+    raise typer.Exit(status)
+
+
+@app.command()
+def results(
+    folder: Annotated[Path, typer.Argument(help="A sweep's folder.")],
+    condition: Annotated[
+        str | None, typer.Option("--filter", help="Rows to show, e.g. 'test_loss < 0.1 and seed > 2'.")
+    ] = None,
+    sort: Annotated[str | None, typer.Option(help="Column to sort by; -COLUMN for falling values.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All columns as a JSON list.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="All columns as CSV.")] = False,
+) -> None:
+    """Print the table of a sweep, also of an unfinished one."""
+    from bridge.sweep.command import results_command
+
+    results_command(folder, condition=condition, sort=sort, as_json=as_json, as_csv=as_csv)
+
+
+@app.command()
+def validate(
+    device: Annotated[
+        str | None, typer.Argument(help="A device, for example yakopcic:oblea or diode.", metavar="[DEVICE]")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Validate every shipped device.")] = False,
+    parameters: Annotated[
+        Path | None, typer.Option(help="File (YAML) of parameters and specifications that replace the own.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Measured data (CSV: time,voltage,current or voltage,current) to fit and compare."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Simulator processes.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Folder of the reports; validation/ by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare a device with independent references; exit status 1 when a specification fails."""
+    from bridge.validation.devices.command import validate_devices
+
+    status = validate_devices(
+        device,
+        everything=everything,
+        parameters=parameters,
+        data=data,
+        as_json=as_json,
+        workers=workers,
+        out=out,
+    )
+    raise typer.Exit(status)
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Show what was found: the ngspice library, its features, Python packages, the paths tried."""
     from bridge.doctor import run_doctor

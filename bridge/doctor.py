@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bridge.ngspice import openvaf
 from bridge.ngspice.library import MINIMUM_MAJOR, Library, search
 
 _DISTRIBUTION = "tellegen"
@@ -24,8 +25,8 @@ def report() -> dict[str, Any]:
 
     Returns:
         `status` (`ok`, `too old` or `missing`), `message` (what to do; empty if all is well), `library`
-        (None if none is usable), `tried` (a line for each library file), `folders` (looked into),
-        `python` and `packages` (name to version, None for one that is not installed).
+        (None if none is usable), `verilog_a` (the compiler), `tried` (a line for each library file),
+        `folders` (looked into), `python` and `packages` (name to version, None for one not installed).
     """
     found = search()
     return {
@@ -33,6 +34,7 @@ def report() -> dict[str, Any]:
         "message": found.message,
         "tellegen": _version(_DISTRIBUTION),
         "library": None if found.library is None else _library(found.library),
+        "verilog_a": _compiler(),
         "tried": list(found.tried),
         "folders": list(found.folders),
         "python": {
@@ -69,6 +71,10 @@ def print_report(found: dict[str, Any] | None = None, console: Console | None = 
         row("program", library["binary"] or "none of this version (needed for `ngspice -b` only)")
         for path in library["runtime"]:
             row("loaded before it", path)
+    compiler = found["verilog_a"]
+    row("Verilog-A", compiler["version"] or compiler["message"], "green" if compiler["version"] else "yellow")
+    if compiler["path"]:
+        row("compiler", f"{compiler['path']} ({compiler['source']})")
     row("Python", f"{found['python']['version']} ({found['python']['executable']})")
     row("platform", found["python"]["platform"])
     row("tellegen", found["tellegen"] or "not installed")
@@ -117,6 +123,15 @@ def _library(library: Library) -> dict[str, Any]:
         "binary": None if library.binary is None else str(library.binary),
         "runtime": [str(path) for path in library.runtime],
     }
+
+
+def _compiler() -> dict[str, str | None]:
+    """The Verilog-A compiler: path, version, how it was found; a message where there is none."""
+    try:
+        found = openvaf.find_compiler()
+    except openvaf.OpenVafError as error:
+        return {"path": None, "version": None, "source": None, "message": str(error)}
+    return {"path": str(found.path), "version": found.version, "source": found.source, "message": ""}
 
 
 def _version(name: str) -> str | None:

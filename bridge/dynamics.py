@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.ngspice import openvaf
 from bridge.ngspice.drives import Signals
 from bridge.ngspice.session import Circuit, Session
 from bridge.phases import device_families, told_values, typical_sizes
 from bridge.quadrature import reversed_times
+from bridge.transistors import Bench, Played, linearisation, played_by
 from bridge.waveforms import Waveforms
 from circuits.adjoint import Adjoint, Coefficient, adjoint, adjoint_state, playback_source
 from circuits.deck import Deck, SolverOptions
 from circuits.devices.base import Device, Element
 from circuits.devices.behavioural import Behavioural, state_node
-from circuits.netlist import build_deck
+from circuits.devices.mosfet_linear import mosfets, vectors
+from circuits.netlist import Realisation, build_deck, contexts
 from circuits.network import GROUND, Network
 
 FloatArray = NDArray[np.float64]
@@ -50,6 +53,8 @@ class DynamicPlan:
         from_rest: start from the elements' initial conditions; otherwise from the operating point of the
             drives at t = 0, which depends on the parameters.
         options: tolerances and methods; the default keeps the time points independent of parameters.
+        realisation: how symbolic laws are simulated: `behavioural` (`B` sources), `veriloga` (generated
+            modules), or `auto`: as the devices prefer and this machine can.
     """
 
     network: Network
@@ -57,6 +62,7 @@ class DynamicPlan:
     step: float
     from_rest: bool = True
     options: SolverOptions = FIXED_GRID
+    realisation: Realisation = "auto"
 
     def __call__(self) -> DynamicPhases:
         """Load the network in this process's engine."""
@@ -78,11 +84,33 @@ class DynamicPlan:
             _SENSED[e.device.kind].format(e.name) for e in self.flat.elements if e.device.kind in _SENSED
         ]
         states = [f"v({state_node(e.name, s.name)})" for e in self.flat.elements for s in e.device.states]
-        return tuple(n.lower() for n in (*nodes, *currents, *states))
+        inner = [name for e in mosfets(self.flat.elements) for name in vectors(e)]
+        return tuple(n.lower() for n in (*nodes, *currents, *states, *inner))
 
-    def deck(self) -> Deck:
-        """The deck of the free phase."""
-        return build_deck(self.network, self.options, saves=self.saves(), time_scale=self.duration)
+    @cached_property
+    def realised(self) -> Realisation:
+        """The realisation that this machine can do."""
+        return openvaf.usable(self.realisation, self.network)
+
+    def deck(self, network: Network | None = None) -> Deck:
+        """The deck of the free phase, or of a network with the same saved vectors."""
+        return build_deck(
+            network or self.network,
+            self.options,
+            saves=self.saves(),
+            time_scale=self.duration,
+            realisation=self.realised,
+        )
+
+    def targets(self) -> tuple[str, ...]:
+        """What to alter in the loaded circuit, one for each trainable parameter."""
+        known = contexts(self.flat, self.duration, self.realised)
+        found = []
+        for entry in self.flat.trainable:
+            element, context = self.flat.element(entry.element), known[entry.element]
+            more = (context,) if context.compiled else ()
+            found.append(element.device.alter_target(element, entry.parameter, *more))
+        return tuple(found)
 
 
 def adjoint_deck(plan: DynamicPlan, made: Adjoint) -> Deck:
@@ -152,17 +180,19 @@ class DynamicPhases:
     Attributes:
         plan: what was loaded and how it is simulated.
         parameters: current values of the trainable parameters, `(n_trainable,)`.
+        transistors: how they are linearised, one of `bridge.transistors.WAYS`.
+        charges: whether the adjoint network has the transistors' charges.
     """
+
+    transistors = "auto"
+    charges = True
 
     def __init__(self, plan: DynamicPlan, session: Session | None = None) -> None:
         self.plan = plan
         self.session = session or Session()
         self.circuit: Circuit = self.session.load(plan.deck())
         flat = plan.flat
-        self.targets = tuple(
-            flat.element(t.element).device.alter_target(flat.element(t.element), t.parameter)
-            for t in flat.trainable
-        )
+        self.targets = plan.targets()
         self.families = device_families(flat)
         self.typical = typical_sizes(flat)
         self.parameters = flat.parameters
@@ -170,6 +200,8 @@ class DynamicPhases:
         self._written: tuple[list[str], IntArray, FloatArray] | None = None
         self._valued: Network | None = None
         self.extra: dict[str, Circuit] = {}  # circuits that estimators keep loaded
+        self._transistors: Played | None = None
+        self._benches: dict[tuple[str, ...], Bench] = {}
 
     def update(self, state: Any) -> None:
         """Write the trainable parameters `(n_trainable,)` into the loaded circuits."""
@@ -232,7 +264,7 @@ class DynamicPhases:
     def adjoint_circuit(self) -> tuple[Adjoint, Circuit]:
         """The adjoint network, loaded, with the present parameters."""
         if self._adjoint is None:
-            made = adjoint(self.plan.flat)
+            made = adjoint(self.plan.flat, self.charges)
             self._adjoint = made, self.session.load(adjoint_deck(self.plan, made))
         made, circuit = self._adjoint
         self._write_adjoint_parameters(made, circuit)
@@ -261,6 +293,25 @@ class DynamicPhases:
         Returns:
             The adjoint signals over `tau`, and the scale of every adjoint state by element and state.
         """
+        circuit = self.adjoint_circuit()[1]
+        sources, values, scales = self.playback(waves)
+        signals = [nudges]
+        if sources:
+            reverse = reversed_times(waves.time, self.plan.duration)
+            signals.append(Signals(sources, values[::-1].copy(), reverse, order=3))
+        found = circuit.transient(signals, self.plan.duration, self.plan.step, uic=True)
+        return found, scales
+
+    def playback(self, waves: Waveforms) -> tuple[tuple[int, ...], FloatArray, dict[tuple[str, str], float]]:
+        """What the adjoint network plays back, in the free phase's own time.
+
+        Args:
+            waves: the free trajectory, or one operating point.
+
+        Returns:
+            The positions of the sources, their values `(n_points, n_sources)`, and the scale of every
+            adjoint state by element and state.
+        """
         made, circuit = self.adjoint_circuit()
         place = {name: k for k, name in enumerate(circuit.deck.sources)}
         sources: list[int] = []
@@ -270,12 +321,21 @@ class DynamicPhases:
             for element, key, values in played(group, waves, made, self.plan.duration, scales):
                 sources.append(place[f"v{playback_source(element, key)}".lower()])
                 columns.append(values)
-        signals = [nudges]
-        if columns:
-            reverse = reversed_times(waves.time, self.plan.duration)
-            signals.append(Signals(tuple(sources), np.stack(columns, axis=1)[::-1].copy(), reverse, order=3))
-        found = circuit.transient(signals, self.plan.duration, self.plan.step, uic=True)
-        return found, scales
+        found = np.stack(columns, axis=1) if columns else np.zeros((len(waves), 0))
+        if self._transistors is None:
+            self._transistors = played_by(made.network, place)
+        if self._transistors.sources:
+            sources += self._transistors.sources
+            found = np.hstack([found, self._transistors.values(*linearisation(self, waves)[1:])])
+        return tuple(sources), found, scales
+
+    def bench(self, elements: list[Element]) -> Bench:
+        """The circuit that measures these transistors one by one, with their present parameters."""
+        names = tuple(e.name for e in elements)
+        if names not in self._benches:
+            self._benches[names] = Bench(elements, self.plan.options, self.session)
+        self._benches[names].update(elements)
+        return self._benches[names]
 
 
 def _adjoint_targets(flat: Network, made: Adjoint) -> tuple[list[str], IntArray, FloatArray]:

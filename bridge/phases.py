@@ -137,6 +137,7 @@ class StaticPhases:
         self._out_plus = [index[o.plus] for o in network.outputs]
         self._out_minus = [index[o.minus] for o in network.outputs]
         self.families = device_families(network)
+        self.extra: dict[str, Any] = {}  # what estimators keep loaded
 
     # What the pool calls.
 
@@ -206,7 +207,7 @@ class StaticPhases:
                 signals, settling.duration, settling.step, first_rung=first_rung
             )
             rung = [r.name for r in ladder.TRANSIENT].index(self.circuit.rung)
-            _check_settled(waveforms, settling)
+            check_settled(waveforms, settling)
             values = waveforms.final
         nodes = np.append(values, 0.0)
         return Solution(nodes, nodes[self._out_plus] - nodes[self._out_minus], waveforms, rung)
@@ -241,9 +242,14 @@ def told_values(families: Sequence[tuple[Any, str, IntArray]], parameters: Float
     return told
 
 
-def _check_settled(waveforms: Waveforms, settling: Settling) -> None:
+def check_settled(waveforms: Waveforms, settling: Settling, count: int | None = None) -> None:
+    """Refuse a transient in which one of the first `count` signals, node voltages, still moves at its end.
+
+    Raises:
+        IncompleteError: with the node and how much it moves.
+    """
     start = int(np.searchsorted(waveforms.time, 0.9 * settling.duration))
-    moved = np.abs(waveforms.values[start:] - waveforms.final).max(axis=0)
+    moved = np.abs(waveforms.values[start:] - waveforms.final).max(axis=0)[:count]
     worst = int(np.argmax(moved))
     if moved[worst] > settling.tolerance:
         raise IncompleteError(

@@ -21,9 +21,11 @@ from dataclasses import dataclass, field
 import sympy as sp
 
 from bridge.errors import UnsupportedElementError
+from circuits.devices.adjoint_mosfet import adjoint_mosfet
 from circuits.devices.base import Device, Element, SpiceContext, SpiceLine, U
 from circuits.devices.behavioural import GROUND, LEAST_SLOPE, Behavioural, voltage_expression
 from circuits.devices.fractional import Transfer
+from circuits.devices.mosfet import Mosfet
 from circuits.devices.passive import CAPACITOR, INDUCTOR
 from circuits.devices.sources import CCCS, CCVS, VCCS, VCVS, VOLTAGE_SOURCE
 from circuits.network import Drive, Network
@@ -151,7 +153,8 @@ class Adjoint:
     Attributes:
         network: the network; its outputs are the free network's, to be nudged with `+e`, its driven
             sources the free network's probes.
-        playback: for every element that plays back, its coefficients.
+        playback: for every element that plays back, its coefficients; transistors' come from the simulation
+            (`bridge.transistors`) and are not among them.
     """
 
     network: Network
@@ -191,11 +194,12 @@ _RULES: dict[str, Callable[[Element], list[Element]]] = {
 }
 
 
-def adjoint(network: Network) -> Adjoint:
+def adjoint(network: Network, charges: bool = True) -> Adjoint:
     """Make the adjoint of a network.
 
     Args:
         network: the free network; composite elements are expanded.
+        charges: whether transistors' charges are part of it; an operating point has none.
 
     Raises:
         UnsupportedElementError: an element has no known derivative.
@@ -212,6 +216,8 @@ def adjoint(network: Network) -> Adjoint:
         elif isinstance(device, Transfer):
             elements.append(_TRANSFER.element(element.name, *element.nodes))
             playback[element.name] = coefficients(device)
+        elif isinstance(device, Mosfet):
+            elements.append(adjoint_mosfet(element, charges))
         elif device.law is not None or device.charge is not None:
             _check_card(element)
             keys = coefficients(device)

@@ -51,6 +51,27 @@ class SolverOptions:
 
 
 @dataclass(frozen=True)
+class VerilogModule:
+    """A Verilog-A module that a deck needs, as text, and what the deck uses of it.
+
+    Attributes:
+        name: of the module.
+        sources: names of files and their text, the one with the module first.
+        origin: path of that file, for messages; empty for generated modules.
+        terminals: number of the module's terminals that the deck connects.
+        instance: instance parameters that the deck sets.
+        model: model parameters that the deck sets.
+    """
+
+    name: str
+    sources: tuple[tuple[str, str], ...]
+    origin: str = ""
+    terminals: int = 0
+    instance: tuple[str, ...] = ()
+    model: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Deck:
     """A netlist to load, with the meaning of its lines.
 
@@ -61,6 +82,7 @@ class Deck:
         saves: vectors to keep, for example `v(a)`, `i(vin)` or `@m1[gm]`, in the order of the results.
         options: tolerances and methods.
         origins: for each line, the network element it belongs to (empty where none).
+        modules: Verilog-A modules that must be loaded before the circuit.
     """
 
     title: str
@@ -69,6 +91,7 @@ class Deck:
     saves: tuple[str, ...]
     options: SolverOptions = field(default_factory=SolverOptions)
     origins: tuple[str, ...] = ()
+    modules: tuple[VerilogModule, ...] = ()
 
     def with_options(self, **changes: object) -> Deck:
         """The same deck with other solver options."""
@@ -78,6 +101,11 @@ class Deck:
         """All lines as the simulator loads them."""
         saves = [f".save {name}" for name in self.saves]
         return [self.title, *self.lines, self.options.line(), *saves, ".end"]
+
+    def _compiled(self) -> list[str]:
+        """Commands that load compiled modules, which must lie beside a deck for `ngspice -b`."""
+        names = dict.fromkeys(m.sources[0][0].rsplit("/", 1)[-1].removesuffix(".va") for m in self.modules)
+        return [f"pre_osdi {name}.osdi" for name in names]
 
     def plain(self, values: Mapping[str, float | str], analysis: str) -> str:
         """A deck for `ngspice -b`: external sources become constants, the results are printed.
@@ -100,7 +128,7 @@ class Deck:
                 line = line.removesuffix("external") + text
             body.append(line)
         run = analysis.lstrip(".")
-        control = [".control", "set numdgt=15", "set width=120", run]
+        control = [".control", *self._compiled(), "set numdgt=15", "set width=120", run]
         if run.startswith("op"):
             control += [f"print {name}" for name in self.saves]
         else:

@@ -109,7 +109,7 @@ def linearise(network: Network, values: Callable[[Element], Mapping[str, Any]]) 
     Args:
         network: without composite elements.
         values: every symbol of an element's laws at the instant (`u`, states, parameters), for elements
-            with symbolic laws.
+            with symbolic laws; for a MOSFET its matrices `g` [S] and `c` [F] (`bridge.transistors`).
 
     Raises:
         NetworkError: an element's derivative is not known.
@@ -158,6 +158,14 @@ def _stamp(found: Linearisation, element: Element, values: Callable[[Element], M
         found.voltage(row, *out)
         found.add(found.conductance, row, sense, -element.value("gain"))
         found.voltage(sense, *control)
+    elif kind == "mosfet":
+        here = values(element)
+        source = nodes[2]
+        for row, p in enumerate((nodes[0], nodes[1], nodes[3])):
+            for column, control_node in enumerate((nodes[0], nodes[1], nodes[3])):
+                ends = ((p, source), (control_node, source))
+                found.two_port(*ends, float(here["g"][row, column]))
+                found.two_port(*ends, float(here["c"][row, column]), charge=True)
     elif isinstance(element.device, Transfer):
         here = values(element)
         row = _branch(found, f"i(vsense_{name})", *out)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal, get_args
 
 from bridge.errors import NetworkError
-from circuits.deck import Deck, SolverOptions
-from circuits.devices.base import ModelCard, SpiceContext, SpiceLine
+from circuits.deck import Deck, SolverOptions, VerilogModule
+from circuits.devices.base import Device, ModelCard, SpiceContext, SpiceLine
 from circuits.network import GROUND, Network
 
 with warnings.catch_warnings():
@@ -24,7 +25,7 @@ _ADD = {
 }  # fmt: skip
 
 _NATIVE = {
-    letter: type(f"Native{letter}", (NPinElement,), {"PREFIX": letter}) for letter in "MQJZKWTOU"
+    letter: type(f"Native{letter}", (NPinElement,), {"PREFIX": letter}) for letter in "MQJZKWTOUN"
 }  # PySpice's own classes fix the number of nodes, or look up what an element names
 """Elements of any number of nodes whose line is written as it is."""
 
@@ -32,8 +33,40 @@ NUDGE = "nudge_{}"
 """Name of the current source that nudges output k: its current is injected into the output port."""
 
 
+Realisation = Literal["auto", "behavioural", "veriloga"]
+"""How symbolic laws reach the simulator: as `B` sources, as generated Verilog-A, or as the device prefers."""
+
+
+def compiles(device: Device, realisation: Realisation) -> bool:
+    """Whether a device's laws become a Verilog-A module: `auto` asks the device, `veriloga` takes all it can.
+
+    Raises:
+        NetworkError: there is no such realisation.
+    """
+    if realisation not in get_args(Realisation):
+        raise NetworkError(f"realisation {realisation!r}: choose from {', '.join(get_args(Realisation))}")
+    wanted = device.compiled_by_default if realisation == "auto" else realisation == "veriloga"
+    return device.compilable and wanted
+
+
+def contexts(
+    network: Network, time_scale: float = 1.0, realisation: Realisation = "behavioural"
+) -> dict[str, SpiceContext]:
+    """What the lines of every element depend on, by its name."""
+    live: dict[str, set[str]] = {}
+    for entry in network.trainable:
+        live.setdefault(entry.element, set()).add(entry.parameter)
+    return {
+        e.name: SpiceContext(frozenset(live.get(e.name, ())), time_scale, compiles(e.device, realisation))
+        for e in network.elements
+    }
+
+
 def to_pyspice(
-    network: Network, nudges: bool = True, time_scale: float = 1.0
+    network: Network,
+    nudges: bool = True,
+    time_scale: float = 1.0,
+    realisation: Realisation = "behavioural",
 ) -> tuple[Any, list[SpiceLine], list[str]]:
     """Write a network as a PySpice circuit.
 
@@ -42,6 +75,7 @@ def to_pyspice(
         nudges: add an external current source at every output, `nudge_0`, `nudge_1`, ... Its positive
             current is injected into the output's plus node and drawn from its minus node.
         time_scale: duration of the transients [s], which sizes the capacitors that hold states.
+        realisation: how symbolic laws are written.
 
     Returns:
         The circuit; its element lines in order; for each line the network element it belongs to.
@@ -53,15 +87,15 @@ def to_pyspice(
     lines: list[SpiceLine] = []
     origins: list[str] = []
     cards: dict[str, ModelCard] = {}
-    live: dict[str, set[str]] = {}
-    for entry in network.trainable:
-        live.setdefault(entry.element, set()).add(entry.parameter)
+    known = contexts(network, time_scale, realisation)
     for element in network.elements:
-        for line in element.spice(SpiceContext(frozenset(live.get(element.name, ())), time_scale)):
+        context = known[element.name]
+        for line in element.spice(context):
             lines.append(line)
             origins.append(element.name)
-        if element.model is not None and cards.setdefault(element.model.name, element.model) != element.model:
-            raise NetworkError(f"{element.name}: two different model cards are named {element.model.name!r}")
+        card = element.device.card(element, context)
+        if card is not None and cards.setdefault(card.name, card) != card:
+            raise NetworkError(f"{element.name}: two different model cards are named {card.name!r}")
     if nudges:
         for k, output in enumerate(network.outputs):
             lines.append(SpiceLine("I", NUDGE.format(k), (output.minus, output.plus), "external", True))
@@ -98,6 +132,28 @@ def _check_lines(network: Network, lines: list[SpiceLine], origins: list[str]) -
                 )
 
 
+def _modules(network: Network, realisation: Realisation) -> tuple[VerilogModule, ...]:
+    """The Verilog-A modules of a network, each once, with all that its elements use of it."""
+    found: dict[str, VerilogModule] = {}
+    for name, context in contexts(network, 1.0, realisation).items():
+        module = network.element(name).device.module(context)
+        if module is None:
+            continue
+        known = found.setdefault(module.name.lower(), module)
+        if known is module:
+            continue
+        if (known.name, known.sources) != (module.name, module.sources):
+            raise NetworkError(f"{name}: two different Verilog-A modules are named {module.name!r}")
+        if known.terminals != module.terminals:
+            raise NetworkError(f"{name}: {module.name} is placed with different numbers of nodes")
+        found[module.name.lower()] = replace(
+            known,
+            instance=tuple(dict.fromkeys((*known.instance, *module.instance))),
+            model=tuple(dict.fromkeys((*known.model, *module.model))),
+        )
+    return tuple(found.values())
+
+
 def build_deck(
     network: Network,
     options: SolverOptions | None = None,
@@ -105,6 +161,7 @@ def build_deck(
     nudges: bool = True,
     saves: tuple[str, ...] | None = None,
     time_scale: float = 1.0,
+    realisation: Realisation = "behavioural",
 ) -> Deck:
     """Write a network as a deck for a session.
 
@@ -114,13 +171,16 @@ def build_deck(
         nudges: add a current source at every output (see `to_pyspice`).
         saves: vectors to keep; all node voltages in the order of `network.nodes` by default.
         time_scale: duration of the transients [s], which sizes the capacitors that hold states.
+        realisation: how symbolic laws are written: `behavioural` (`B` sources, everywhere), `veriloga`
+            (generated modules, which need a compiler and an ngspice with OSDI), `auto` (as each device
+            prefers). `bridge.ngspice.openvaf.usable` tells which this machine can do.
 
     Returns:
         The deck; its sources are the network's drives in their order, then the nudges, then other
         external sources in the order of the netlist.
     """
     flat = network.flat()
-    circuit, lines, origins = to_pyspice(flat, nudges, time_scale)
+    circuit, lines, origins = to_pyspice(flat, nudges, time_scale, realisation)
     cards = circuit.raw_spice.splitlines()
     text = [line for line in str(circuit).splitlines() if line and not line.startswith(".title")]
     instances = [line for line in text if line not in set(cards)]
@@ -137,4 +197,5 @@ def build_deck(
         saves=saves if saves is not None else tuple(f"v({n})".lower() for n in network.nodes),
         options=options or SolverOptions(),
         origins=(*([""] * len(cards)), *origins),
+        modules=_modules(flat, realisation),
     )

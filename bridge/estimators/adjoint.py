@@ -22,6 +22,7 @@ from bridge.estimators.tail import adjoint_tail
 from bridge.losses.waveform import WaveformLoss, WaveformValue
 from bridge.ngspice.drives import Signals
 from bridge.quadrature import reversed_times, trapezoid_weights
+from bridge.transistors import check_transistors, checked_way
 from bridge.waveforms import Waveforms
 from circuits.adjoint import adjoint
 
@@ -68,6 +69,7 @@ class AdjointTask:
     batch: DynamicBatch
     sample: int
     loss: WaveformLoss
+    transistors: str = "auto"
 
     def run(self, phases: DynamicPhases) -> tuple[float, FloatArray, FloatArray]:
         """Loss, gradient `(n_trainable,)` and score of the sample."""
@@ -76,6 +78,7 @@ class AdjointTask:
 
     def trajectories(self, phases: DynamicPhases) -> tuple[float, FloatArray, Trajectories]:
         """Loss and score of the sample, and its free and adjoint trajectories."""
+        phases.transistors = self.transistors
         waves = phases.free(self.batch.signals(self.sample))
         outputs = phases.outputs(waves)
         found = self.loss.evaluate(waves.time, outputs, self.batch.targets[self.sample])
@@ -90,7 +93,8 @@ class AdjointTask:
             tail = np.zeros(len(reply.names))
         else:
             tail = adjoint_tail(phases, waves, reply, scales)
-        pairing = meet(waves, reply, duration, scales=scales, tail=tail)
+        rest = phases.plan.from_rest
+        pairing = meet(waves, reply, duration, scales=scales, tail=tail, from_rest=rest)
         if found.terminal.any():  # the first interval's integral is the backward Euler step's
             pairing["weights"][0] = reply.time[0]
         return found.value, shown, Trajectories(**pairing)
@@ -114,17 +118,35 @@ class SourceGradientTask:
 
 
 class AdjointNetwork(Estimator):
-    """Exact gradients of transients from the adjoint network."""
+    """Exact gradients of transients from the adjoint network.
+
+    Static networks are those of `bridge.estimators.operating_point`.
+
+    Attributes:
+        transistors: how transistors are linearised, one of `bridge.transistors.WAYS`: `auto` measures those
+            whose reported parameters are not all of the derivative.
+    """
 
     name: ClassVar[str] = "adjoint"
+    static: ClassVar[bool | None] = False
+    transistors: str = "auto"
+
+    def __init__(self, transistors: str = "auto") -> None:
+        """Make the estimator.
+
+        Raises:
+            ValueError: `transistors` is not one of `bridge.transistors.WAYS`.
+        """
+        self.transistors = checked_way(transistors)
 
     def check(self, plan: DynamicPlan) -> None:
         """Refuse networks with an element whose derivative is not known."""
         adjoint(plan.flat)
+        check_transistors(plan.flat, self.transistors, charges=True)
 
     def tasks(self, plan: DynamicPlan, batch: DynamicBatch, loss: WaveformLoss) -> Sequence[AdjointTask]:
         """One task a sample."""
-        return [AdjointTask(batch, k, loss) for k in range(len(batch))]
+        return [AdjointTask(batch, k, loss, self.transistors) for k in range(len(batch))]
 
     def combine(
         self, plan: DynamicPlan, batch: DynamicBatch, results: Sequence[tuple[float, FloatArray, FloatArray]]

@@ -124,10 +124,12 @@ class Estimator(ABC):
     Attributes:
         name: as in the experiment file.
         exact: whether it claims the exact gradient, up to the simulator's accuracy, where `check` passes.
+        static: whether it is for static networks or for time-varying ones; `None` for both.
     """
 
     name: ClassVar[str]
     exact: ClassVar[bool] = True
+    static: ClassVar[bool | None] = None
 
     @abstractmethod
     def check(self, plan: Any) -> None:

@@ -72,8 +72,7 @@ def contrast(phases: StaticPhases, plus: Solution, minus: Solution) -> FloatArra
             p.name: np.array([network.element(n).value(p.name) for n in names]) for p in device.parameters
         }
         values[parameter] = phases.parameters[places]
-        result[places] = device.cocontent_gradient(u_plus[places], parameter, values)
-        result[places] -= device.cocontent_gradient(u_minus[places], parameter, values)
+        result[places] = device.cocontent_difference(u_plus[places], u_minus[places], parameter, values)
     return result
 
 
@@ -81,6 +80,7 @@ class Equilibrium(Estimator):
     """Equilibrium propagation, exact to second order in `beta` for reciprocal static networks."""
 
     name: ClassVar[str] = "equilibrium"
+    static: ClassVar[bool | None] = True
 
     def __init__(self, beta: float = 1e-7) -> None:
         """Make the estimator.

@@ -27,7 +27,6 @@ from bridge.ngspice.drives import Signals
 from bridge.ngspice.session import Circuit
 from bridge.quadrature import derivative, interpolation_matrix, reversed_times, trapezoid_weights
 from bridge.waveforms import Waveforms
-from circuits.netlist import build_deck
 from circuits.network import Network
 
 
@@ -112,8 +111,7 @@ def echo_circuit(phases: DynamicPhases) -> tuple[Circuit, Network]:
     kept = phases.extra.get("echo")
     if kept is None:
         echo = echo_network(plan.flat)
-        deck = build_deck(echo, plan.options, saves=plan.saves(), time_scale=plan.duration)
-        kept = phases.extra["echo"] = phases.session.load(deck)
+        kept = phases.extra["echo"] = phases.session.load(plan.deck(echo))
     circuit: Circuit = kept
     told = phases.alter_values(phases.parameters)
     for k, entry in enumerate(plan.flat.trainable):

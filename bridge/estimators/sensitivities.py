@@ -23,6 +23,7 @@ from bridge.waveforms import Waveforms
 from circuits.adjoint import adjoint_state
 from circuits.devices.base import Device, Element
 from circuits.devices.fractional import Transfer
+from circuits.devices.mosfet_linear import polarity, reported, vector
 from circuits.network import GROUND
 
 FloatArray = NDArray[np.float64]
@@ -40,6 +41,7 @@ class Trajectories:
         scales: scale of every adjoint state, by element and state.
         tail: integral of every adjoint signal after the end (free phases that start from an operating
             point), `(n_adjoint_signals,)`; zero for those from rest.
+        from_rest: whether the free phase started from the elements' initial conditions.
     """
 
     free: Waveforms
@@ -48,6 +50,7 @@ class Trajectories:
     weights: FloatArray
     scales: dict[tuple[str, str], float]
     tail: FloatArray
+    from_rest: bool = True
 
     def inner(self, free: FloatArray, signal: FloatArray, tail: FloatArray | float = 0.0) -> FloatArray:
         """`integral free(T - tau) signal(tau)` for signals `(n, k)`, `(k,)`, with its tail."""
@@ -144,6 +147,9 @@ def gradients(phases: DynamicPhases, paths: Trajectories) -> FloatArray:
     flat = phases.plan.flat
     result = np.zeros(len(flat.trainable))
     for device, parameter, places in phases.families:
+        starts = {"initial_voltage", "initial_current", *(s.initial for s in device.states)}
+        if parameter in starts and not paths.from_rest:
+            continue  # an operating point does not depend on what a start from rest begins with
         # Linear branches need no values; the others are evaluated at the present parameters.
         network = flat if device.kind in ("resistor", "vccs") else phases.valued
         elements = [network.element(flat.trainable[k].element) for k in places]
@@ -204,7 +210,13 @@ def _family(device: Device, parameter: str, elements: Sequence[Element], paths: 
         if parameter == "initial_voltage":
             return np.asarray([e.value("capacitance") for e in elements] * adjoints(0)[0][-1])
         ends = [(e.nodes[0], e.nodes[1]) for e in elements]
-        return -paths.branches(ends, ends, rate=True)
+        found = -paths.branches(ends, ends, rate=True)
+        if paths.from_rest:  # parallel charges share a charge at once where their initial voltages differ
+            start = voltages(0)[:2]
+            slope = (start[1] - start[0]) / (free.time[1] - free.time[0])
+            wanted = np.array([e.value("initial_voltage") for e in elements])
+            found += (wanted - (start[0] - slope * free.time[0])) * adjoints(0)[0][-1]
+        return found
     if kind == "inductor":
         signal, _ = adjoint_currents("i(l{})")
         if parameter == "initial_current":
@@ -219,12 +231,28 @@ def _family(device: Device, parameter: str, elements: Sequence[Element], paths: 
         return -paths.inner(currents("i(vsense_{})"), *adjoints(0))
     if kind == "ccvs":
         return paths.inner(currents("i(vsense_{})"), *adjoint_currents("i(vsense_{})"))
+    if kind == "mosfet":
+        return np.array([width_gradient(e, paths) for e in elements])
     if kind in ("voltage_source", "current_source"):
         ones = np.ones((len(free), len(elements)))
         if kind == "current_source":
             return -paths.inner(ones, *adjoints(0))
         return paths.inner(ones, *adjoint_currents("i(v{})"))
     return _symbolic(device, parameter, elements, paths, adjoints(0))
+
+
+def width_gradient(element: Element, paths: Trajectories) -> float:
+    """The gradient with respect to the width of a level-1 transistor: its currents are proportional to it."""
+    free, w = paths.free, element.value("w")
+    d, g, s, _ = element.nodes
+    here = {name: free[vector(element, name)] for name in reported(element)}
+    signal, tail = paths.between(d, s)
+    channel = polarity(element) * (here["id"] + here["ibd"])[:, None] / w
+    total = -paths.inner(channel, signal[:, None], np.array([tail]))
+    for node, name in ((s, "cgs"), (d, "cgd")):
+        rate = derivative(free.time, branch(free, g, node))
+        total -= paths.inner((here[name] * rate / w)[:, None], paths.between(g, node)[0][:, None])
+    return float(total[0])
 
 
 def _symbolic(

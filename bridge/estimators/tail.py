@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.dynamics import DynamicPhases, make_group
+from bridge.transistors import linearisation
 from bridge.waveforms import Waveforms
 from circuits.adjoint import adjoint_state
 from circuits.devices.base import Element
@@ -30,7 +31,14 @@ def adjoint_tail(
     network = phases.valued
     start = Waveforms(free.time[:1], free.values[:1], free.names, free.units)
 
+    # ngspice reports no charges of transistors at an operating point: those of the first step stand for them.
+    after = Waveforms(free.time[1:2], free.values[1:2], free.names, free.units)
+    transistors, g, c = linearisation(phases, after)
+
     def values(element: Element) -> dict[str, Any]:
+        if element.name in transistors:
+            place = transistors[element.name]
+            return {"g": g[0, place], "c": c[0, place]}
         signals = make_group(element.device, [element]).signals(start)
         return {name: np.ravel(v)[0] for name, v in signals.items()}
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from bridge.dynamics import DynamicPlan
 from bridge.errors import SpecError, TellegenError
-from bridge.estimators import ESTIMATORS, Batch, DynamicBatch, Estimator
+from bridge.estimators import Batch, DynamicBatch, Estimator, estimator_type
 from bridge.experiment.build_dynamic import (
     INITIAL,
     card,
@@ -23,6 +23,7 @@ from bridge.experiment.build_dynamic import (
     wave_plan,
 )
 from bridge.experiment.data import DataSet, Scaling, Split, load_data
+from bridge.experiment.devices import Hardware, at_the_temperature, chip, synapses
 from bridge.experiment.source import Located, apply_overrides, load_yaml, validate
 from bridge.experiment.spec import (
     DataSpec,
@@ -32,6 +33,8 @@ from bridge.experiment.spec import (
     TrainingSpec,
     TransientSpec,
 )
+from bridge.experiment.spec_clln import CLLNSpec, CoupledLearningSpec
+from bridge.experiment.spec_transistor import TransistorSpec
 from bridge.experiment.store import content_hash
 from bridge.experiment.waves import WaveSet, WaveSplit
 from bridge.losses import UserLoss, make_loss
@@ -43,12 +46,15 @@ from circuits.network import Network
 from circuits.topologies.graph import graph
 from circuits.topologies.layered import layered
 
-_BATCHES = 2  # stream of the seed
+_BATCHES, _PULSES = 2, 17  # streams of the seed
 
 _OWN: dict[str, tuple[str, ...]] = {
     "sgd": (),
     "momentum": ("momentum",),
     "adam": ("beta1", "beta2"),
+    "manhattan": ("dead",),
+    "stochastic": ("scale",),
+    "threshold": ("threshold",),
     "constant": (),
     "exponential": ("decay",),
     "step": ("decay", "every"),
@@ -136,19 +142,59 @@ class Experiment:
             SpecError: they do not fit the circuit, or the circuit contradicts itself.
         """
         with self._at("circuit"):
-            return self._network(split)
+            nominal = self._network(split)
+        if self.spec.devices is None:
+            return nominal
+        with self._at("devices"):
+            return chip(self.spec, nominal)
+
+    def hardware(self, split: Split | WaveSplit, network: Network, always: bool = False) -> Hardware | None:
+        """The devices that updates are written into; `None` where there is nothing between the two.
+
+        Args:
+            split: the data.
+            network: with the deviations of its elements.
+            always: ideal devices instead of `None`.
+
+        Raises:
+            SpecError: devices and programming do not fit the network.
+        """
+        wanted = self.spec.devices is not None or self.training().programming is not None
+        if not (wanted or always):
+            return None
+        with self._at("circuit"):
+            nominal = self._network(split)
+        pulses = self.training().programming
+        with self._at(*(("devices",) if pulses is None else ("training", "programming"))):
+            return Hardware(self.spec, nominal, network)
 
     def _network(self, split: Split | WaveSplit) -> Network:
         spec = self.spec.circuit
         if isinstance(split, WaveSplit):
             return wave_network(self.spec, split.train.inputs.shape[-1], split.train.targets.shape[-1])
+        if isinstance(spec, TransistorSpec):
+            return spec.build(
+                split.train.inputs.shape[1],
+                split.train.targets.shape[1],
+                seed=[self.spec.seed, INITIAL],
+                name=self.spec.name,
+            )
+        if isinstance(spec, CLLNSpec):
+            rule = self.spec.estimator
+            return spec.build(
+                split.train.inputs.shape[1],
+                split.train.targets.shape[1],
+                eta=rule.eta if isinstance(rule, CoupledLearningSpec) else 0.5,
+                seed=[self.spec.seed, INITIAL],
+                name=self.spec.name,
+            )
         assert isinstance(spec, LayeredSpec | GraphSpec)
         common: dict[str, Any] = {
             "seed": [self.spec.seed, INITIAL],
             "name": self.spec.name,
             "diode_card": card(spec.diode),
             "diode_offset": spec.diode.offset,
-            "conductances": conductances(spec.conductance),
+            "conductances": synapses(spec.synapse) or conductances(spec.conductance),
             "bias": spec.bias,
         }
         n_features, n_outputs = split.train.inputs.shape[1], split.train.targets.shape[1]
@@ -177,6 +223,9 @@ class Experiment:
 
     def plan(self, network: Network) -> StaticPlan | DynamicPlan:
         """How the network is simulated."""
+        return at_the_temperature(self.spec, self._plan(network))
+
+    def _plan(self, network: Network) -> StaticPlan | DynamicPlan:
         if self.spec.dynamic:
             return wave_plan(self.spec, network)
         analysis, engine = self.spec.analysis, self.spec.engine
@@ -258,6 +307,7 @@ class Experiment:
             else:
                 for part in (split.train, split.test):
                     loss.value(np.zeros_like(part.targets), part.targets)
+        self.hardware(split, plan.network, always=self.spec.robustness is not None)
         with self._at("training", "optimizer"):
             self.optimizer(plan.network)
         with self._at("training", "schedule"):
@@ -266,21 +316,28 @@ class Experiment:
     def estimator(self) -> Estimator:
         """The gradient estimator."""
         spec = self.spec.estimator
+        dynamic = self.spec.dynamic
+        if spec is None and isinstance(self.spec.circuit, CLLNSpec):
+            return estimator_type("coupled_learning", dynamic)()
         if spec is None:
-            return ESTIMATORS["adjoint" if self.spec.dynamic else "equilibrium"]()
-        return ESTIMATORS[spec.kind](**spec.model_dump(exclude={"kind"}))
+            usual = "adjoint" if dynamic or isinstance(self.spec.circuit, TransistorSpec) else "equilibrium"
+            return estimator_type(usual, dynamic)()
+        return estimator_type(spec.kind, dynamic)(**spec.model_dump(exclude={"kind"}))
 
     def optimizer(self, network: Network) -> Any:
         """The update rule with the network's training bounds."""
         spec = self.training().optimizer
         lower, upper = network.bounds
+        own = {key: getattr(spec, key) for key in _OWN[spec.kind]}
+        if spec.kind == "stochastic":
+            own["seed"] = int(np.random.SeedSequence([self.spec.seed, _PULSES]).generate_state(1)[0])
         return make_optimizer(
             spec.kind,
             len(lower),
             lower=lower,
             upper=upper,
             space=spec.space,
-            **{key: getattr(spec, key) for key in _OWN[spec.kind]},
+            **own,
         )
 
     def schedule(self) -> Any:

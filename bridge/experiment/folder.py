@@ -161,7 +161,7 @@ class RunFolder:
 
 
 def parameter_table(network: Network, state: TrainingState) -> pd.DataFrame:
-    """One row a trainable parameter: names, bounds, initial and present value."""
+    """One row a trainable parameter: names, bounds, initial and present value, and what the device has."""
     devices = [network.element(t.element).device for t in network.trainable]
     lower, upper = network.bounds
     return pd.DataFrame(
@@ -178,6 +178,7 @@ def parameter_table(network: Network, state: TrainingState) -> pd.DataFrame:
             "upper": upper,
             "initial": state.initial,
             "final": state.parameters,
+            **({"device": state.devices["stored"]} if state.devices else {}),
         }
     )
 

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from bridge.experiment.section import ConductanceSpec, DiodeSpec, Section
 from bridge.experiment.source import ExistingFile
+from bridge.experiment.spec_clln import CLLNSpec, CoupledLearningSpec
+from bridge.experiment.spec_devices import DevicesSpec, ProgrammingSpec, RobustnessSpec, SynapseSpec
 from bridge.experiment.spec_dynamic import (
     AdjointSpec,
     CausalSpec,
@@ -21,6 +23,7 @@ from bridge.experiment.spec_dynamic import (
     Windowed,
     complete,
 )
+from bridge.experiment.spec_transistor import TransistorSpec
 from bridge.units import Amperes, Farads, Number, PerVolt, Seconds, Volts
 
 
@@ -45,6 +48,7 @@ class LayeredSpec(Section):
     )
     diode: DiodeSpec = DiodeSpec()
     conductance: ConductanceSpec = ConductanceSpec()
+    synapse: SynapseSpec = SynapseSpec()
 
 
 class GraphSpec(Section):
@@ -66,6 +70,7 @@ class GraphSpec(Section):
     bias: Volts = 1.0
     diode: DiodeSpec = DiodeSpec()
     conductance: ConductanceSpec = ConductanceSpec()
+    synapse: SynapseSpec = SynapseSpec()
 
     @model_validator(mode="after")
     def _in_range(self) -> GraphSpec:
@@ -75,7 +80,10 @@ class GraphSpec(Section):
         return self
 
 
-CircuitSpec = Annotated[LayeredSpec | GraphSpec | RLCSpec | NetlistSpec, Field(discriminator="topology")]
+CircuitSpec = Annotated[
+    LayeredSpec | GraphSpec | RLCSpec | NetlistSpec | TransistorSpec | CLLNSpec,
+    Field(discriminator="topology"),
+]
 
 
 # --- data, loss, estimator, analysis ------------------------------------------------------------------
@@ -174,7 +182,7 @@ class FiniteDifferenceSpec(Section):
 
 
 EstimatorSpec = Annotated[
-    EquilibriumSpec | FiniteDifferenceSpec | AdjointSpec | LagrangianSpec | CausalSpec,
+    EquilibriumSpec | FiniteDifferenceSpec | AdjointSpec | LagrangianSpec | CausalSpec | CoupledLearningSpec,
     Field(discriminator="kind"),
 ]
 
@@ -218,12 +226,28 @@ AnalysisSpec = Annotated[OperatingPointSpec | TransientSpec, Field(discriminator
 class OptimizerSpec(Section):
     """The update rule."""
 
-    kind: Literal["sgd", "momentum", "adam"] = "adam"
+    kind: Literal["sgd", "momentum", "adam", "manhattan", "stochastic", "threshold"] = "adam"
     learning_rate: Annotated[Number, Field(gt=0, description="in siemens, or relative in log space")]
     space: Literal["linear", "log"] = "log"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    dead: Annotated[
+        Number, Field(ge=0, description="gradient up to which a parameter stays (`manhattan`)")
+    ] = 0.0
+    scale: Annotated[
+        Number | None, Field(gt=0, description="gradient that always makes a step (`stochastic`)")
+    ] = None
+    threshold: Annotated[
+        Number | None, Field(gt=0, description="accumulated gradient that makes a step (`threshold`)")
+    ] = None
+
+    @model_validator(mode="after")
+    def _own(self) -> OptimizerSpec:
+        for kind, key in (("stochastic", "scale"), ("threshold", "threshold")):
+            if self.kind == kind and getattr(self, key) is None:
+                raise ValueError(f"{kind} needs {key}, a gradient")
+        return self
 
 
 class ScheduleSpec(Section):
@@ -263,6 +287,9 @@ class TrainingSpec(Section):
         int, Field(ge=1, description="epochs between evaluations on the test split")
     ] = 1
     early_stop: EarlyStopSpec | None = None
+    programming: Annotated[
+        ProgrammingSpec | None, Field(description="how updates get into devices; ideal when left out")
+    ] = None
 
 
 class EngineSpec(Section):
@@ -291,10 +318,18 @@ class ExperimentSpec(Section):
     data: DataSource
     loss: LossSpec
     estimator: Annotated[
-        EstimatorSpec | None, Field(description="equilibrium for static data, adjoint for waveforms")
+        EstimatorSpec | None,
+        Field(
+            description="equilibrium for static data, adjoint for waveforms and transistors, "
+            "coupled_learning for clln"
+        ),
     ] = None
     analysis: AnalysisSpec = OperatingPointSpec(kind="operating_point")
+    devices: Annotated[DevicesSpec | None, Field(description="what is wrong with the devices")] = None
     training: Annotated[TrainingSpec | None, Field(description="needed to train")] = None
+    robustness: Annotated[
+        RobustnessSpec | None, Field(description="the learned network on devices that are worse")
+    ] = None
     engine: EngineSpec = EngineSpec()
 
     @model_validator(mode="before")
@@ -317,18 +352,20 @@ class ExperimentSpec(Section):
                 raise ValueError("analysis.node_capacitance is for static data; leave it out")
             if not self.dynamic and analysis.node_capacitance is None:
                 raise ValueError("analysis.node_capacitance is missing: static data settle with it")
-        static_only, dynamic_only = ("equilibrium",), ("adjoint", "lagrangian", "causal")
+        static_only, dynamic_only = ("equilibrium", "coupled_learning"), ("lagrangian", "causal")
         if self.estimator is not None and self.estimator.kind in (
             static_only if self.dynamic else dynamic_only
         ):
             raise ValueError(
                 f"estimator {self.estimator.kind} is for {'static data' if self.dynamic else 'waveforms'}"
             )
+        if isinstance(self.estimator, CoupledLearningSpec) and self.loss.kind == "cross_entropy":
+            raise ValueError("coupled_learning holds outputs at target voltages; it needs loss mse")
         if not self.dynamic and self.loss.kind == "spikes":
             raise ValueError("loss spikes needs data of waveforms")
         if not self.dynamic and isinstance(self.circuit, RLCSpec | NetlistSpec):
             raise ValueError(f"circuit {self.circuit.topology} needs data of waveforms")
-        if self.dynamic and isinstance(self.circuit, LayeredSpec | GraphSpec):
+        if self.dynamic and isinstance(self.circuit, LayeredSpec | GraphSpec | TransistorSpec | CLLNSpec):
             raise ValueError(
                 f"circuit {self.circuit.topology} has no memory; data of waveforms need rlc or netlist"
             )

@@ -142,7 +142,7 @@ def complete(data: Any) -> Any:
 
 
 class AdjointSpec(Section):
-    """The adjoint network: exact for any transient."""
+    """The adjoint network: exact for any transient and any operating point."""
 
     kind: Literal["adjoint"]
 

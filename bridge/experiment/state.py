@@ -17,7 +17,7 @@ from bridge.experiment.store import write_npz_atomic
 
 FloatArray = NDArray[np.float64]
 
-_OPTIMIZER = "optimizer/"
+_OPTIMIZER, _DEVICES = "optimizer/", "devices/"
 
 
 @dataclass
@@ -35,6 +35,7 @@ class TrainingState:
         best: best value of the early stop's metric so far.
         waited: evaluations since that value.
         stopped: why training ended, empty while it goes on.
+        devices: arrays of the devices that updates are written into; empty where there are none.
     """
 
     epoch: int
@@ -47,6 +48,7 @@ class TrainingState:
     best: float | None = None
     waited: int = 0
     stopped: str = ""
+    devices: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write everything into one file, atomically."""
@@ -60,6 +62,7 @@ class TrainingState:
             "stopped": self.stopped,
         }
         arrays = {f"{_OPTIMIZER}{k}": np.asarray(v) for k, v in self.optimizer.items()}
+        arrays |= {f"{_DEVICES}{k}": np.asarray(v) for k, v in self.devices.items()}
         write_npz_atomic(
             path,
             initial=self.initial,
@@ -81,8 +84,13 @@ class TrainingState:
                 optimizer = {
                     k.removeprefix(_OPTIMIZER): data[k] for k in data.files if k.startswith(_OPTIMIZER)
                 }
+                devices = {k.removeprefix(_DEVICES): data[k] for k in data.files if k.startswith(_DEVICES)}
                 state = cls(
-                    initial=data["initial"], parameters=data["parameters"], optimizer=optimizer, **words
+                    initial=data["initial"],
+                    parameters=data["parameters"],
+                    optimizer=optimizer,
+                    devices=devices,
+                    **words,
                 )
         except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
             raise SpecError(f"{path}: not a checkpoint that can be resumed ({error})") from error

@@ -16,8 +16,9 @@ from bridge.experiment.build import Experiment, make_batch
 from bridge.experiment.data import DataSet, Split, minibatches
 from bridge.experiment.folder import RunFolder, confusion
 from bridge.experiment.record import record
+from bridge.experiment.robustness import robustness, summary
 from bridge.experiment.state import TrainingState
-from bridge.experiment.store import RunLock, write_json_atomic
+from bridge.experiment.store import RunLock, write_json_atomic, write_parquet_atomic
 from bridge.experiment.waves import WaveSet, WaveSplit
 from bridge.ngspice.library import find_library
 from bridge.report import write_report
@@ -48,6 +49,8 @@ class Training:
         self.rng = np.random.default_rng(self.experiment.batch_seed)
         self.started = time.perf_counter()
         self.before: dict[str, Any] = {}
+        self.hardware = self.experiment.hardware(self.split, self.network)
+        self.epochs_done = 0
 
     def begin(self) -> TrainingState:
         """The state to continue from: the checkpoint's, or a new one evaluated before training."""
@@ -56,6 +59,9 @@ class Training:
             self.optimizer.load_state_dict(state.optimizer)
             self.rng.bit_generator.state = state.batches
             self.simulator.parameters = state.parameters
+            self.epochs_done = state.epoch
+            if self.hardware is not None:
+                self.hardware.load_state_dict(state.devices)
             self.before = state.usage
             self.folder.log(f"resumed after epoch {state.epoch}")
             return state
@@ -63,6 +69,8 @@ class Training:
         state = TrainingState(
             0, initial, initial, self.optimizer.state_dict(), dict(self.rng.bit_generator.state)
         )
+        if self.hardware is not None:
+            self.hardware.write(initial)
         row = {"epoch": 0.0, "learning_rate": float(self.schedule(0.0)), "gradient_norm": float("nan")}
         row |= self.evaluate("train", self.split.train)[0] | self.evaluate("test", self.split.test)[0]
         self._finish_epoch(state, row)
@@ -70,8 +78,24 @@ class Training:
 
     def evaluate(self, part: str, data: DataSet | WaveSet) -> tuple[dict[str, float], FloatArray]:
         """Mean loss and accuracy of the free phase on a part of the data, and its outputs or scores."""
+        self._read(0 if part == "train" else 1)
         losses, outputs = self.simulator.evaluate(make_batch(self.network, data), self.loss)
         return self.metrics(part, data, losses, outputs, data.targets), outputs
+
+    def _read(self, *number: int) -> None:
+        """Let the circuit have what a read of the devices finds."""
+        if self.hardware is not None:
+            self.simulator.parameters = self.hardware.parameters(self.epochs_done, *number)
+
+    def _write(self, state: TrainingState, gradient: FloatArray, rate: float) -> None:
+        """Make an update and write it into the devices."""
+        if self.hardware is None:
+            state.parameters = self.optimizer.step(state.parameters, gradient, rate)
+            self.simulator.parameters = state.parameters
+            return
+        start = self.hardware.reference(state.parameters)
+        state.parameters = self.optimizer.step(start, gradient, rate)
+        self.hardware.write(state.parameters)
 
     def metrics(
         self, part: str, data: DataSet | WaveSet, losses: FloatArray, outputs: FloatArray, targets: FloatArray
@@ -95,15 +119,16 @@ class Training:
         rate = float(self.schedule(float(state.epoch)))
         for k, rows in enumerate(batches):
             batch = make_batch(self.network, train, rows)
+            self._read(2, k)
             found = self.simulator.gradient(batch, self.loss, self.estimator)
-            state.parameters = self.optimizer.step(state.parameters, found.gradient, rate)
-            self.simulator.parameters = state.parameters
+            self._write(state, found.gradient, rate)
             outputs.append(found.outputs)
             targets.append(train.targets[rows])
             losses.append(found.losses)
             norms.append(float(np.linalg.norm(found.gradient)))
             self.progress("batch", k + 1, len(batches), state.history[-1])
         state.epoch += 1
+        self.epochs_done = state.epoch
         row = {"epoch": float(state.epoch), "learning_rate": rate, "gradient_norm": float(np.mean(norms))}
         row |= self.metrics("train", train, *(np.concatenate(p) for p in (losses, outputs, targets)))
         last = state.epoch == self.spec.epochs
@@ -142,6 +167,9 @@ class Training:
                 state.stopped = f"{stop.metric} has not improved for {stop.patience} evaluations"
 
     def _finish_epoch(self, state: TrainingState, row: dict[str, float]) -> None:
+        if self.hardware is not None:
+            row |= self.hardware.metrics()
+            state.devices = self.hardware.state_dict()
         usage = self.usage()
         for key in ("seconds", "ngspice_seconds", "operating_points", "transients", "retries"):
             row[key] = float(usage.get(key, 0.0) - state.usage.get(key, 0.0))
@@ -152,6 +180,24 @@ class Training:
         self.folder.log(f"epoch {state.epoch}: {shown}")
         self.progress("epoch", state.epoch, self.spec.epochs, row)
 
+    def _robustness(self, state: TrainingState) -> dict[str, Any]:
+        """Judge the learned network on worse devices, if the file asks for it."""
+        spec = self.experiment.spec.robustness
+        if spec is None:
+            return {}
+        hardware = self.experiment.hardware(self.split, self.network, always=True)
+        assert hardware is not None
+        batch, test = make_batch(self.network, self.split.test), self.split.test
+
+        def judge(parameters: FloatArray) -> dict[str, float]:
+            self.simulator.parameters = parameters
+            return self.metrics("test", test, *self.simulator.evaluate(batch, self.loss), test.targets)
+
+        self.folder.log("judging the learned network on worse devices")
+        table = robustness(hardware, spec, state.parameters, judge)
+        write_parquet_atomic(self.folder.path / "robustness.parquet", table)
+        return {"robustness": summary(table)}
+
     def finish(self, state: TrainingState) -> dict[str, Any]:
         """Evaluate the learned network, record a sample, write results and report."""
         path, test = self.folder.path, self.split.test
@@ -161,7 +207,12 @@ class Training:
         if test.labels is not None and len(test.class_names) > 1:
             matrix = confusion(self.classes.predict(outputs), test.labels, test.class_names)
             write_json_atomic(path / "confusion.json", matrix)
-        record(path, self.simulator, test, self.loss, self.estimator, (state.initial, state.parameters))
+        ends = (state.initial, state.parameters)
+        if self.hardware is not None:
+            self._read(1)
+            ends = (self.hardware.initial, self.simulator.parameters)
+        record(path, self.simulator, test, self.loss, self.estimator, ends)
+        robust = self._robustness(state)
         usage = self.usage()
         results = {
             "run": str(path),
@@ -173,6 +224,8 @@ class Training:
             "parameters": len(self.network.trainable),
             "held_out": self.split.held_out,
             "stopped": state.stopped,
+            **({} if self.hardware is None else {"pulses": self.hardware.pulses}),
+            **robust,
         }
         write_json_atomic(path / "results.json", results)
         self.folder.log("finished")
@@ -233,6 +286,8 @@ def run_experiment(
         )
         with simulator:
             training = Training(experiment, folder, simulator, split, progress)
+            if training.hardware is not None:
+                training.hardware.workers = processes
             try:
                 state = training.begin()
                 while state.epoch < training.spec.epochs and not state.stopped:
@@ -241,3 +296,6 @@ def run_experiment(
             except TellegenError as error:
                 folder.log(f"failed: {error}")
                 raise
+            finally:
+                if training.hardware is not None:
+                    training.hardware.close()

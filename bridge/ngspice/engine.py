@@ -7,9 +7,12 @@ takes the process with it, so long work runs in workers (`bridge.ngspice.pool`).
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import time
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from bridge.errors import LibraryError
@@ -17,6 +20,7 @@ from bridge.ngspice import callbacks as cb
 from bridge.ngspice import messages as msg
 from bridge.ngspice.drives import ControlBlock
 from bridge.ngspice.library import Library, find_library, library_environment, preload
+from circuits.deck import VerilogModule
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its source has invalid escapes, which newer Pythons report
@@ -43,6 +47,8 @@ class Engine(NgSpiceShared):  # type: ignore[misc]
         circuits: titles of the circuits that ngspice holds, newest first, as it numbers them.
         current: title of the circuit that runs and alterations go to, where it is known.
         library: the library that was loaded.
+        modules: the source's hash of every Verilog-A module that was loaded, by its name in lower case.
+        checked: what decks use of them, where it was found to be there.
     """
 
     _instance: ClassVar[Engine | None] = None
@@ -74,6 +80,8 @@ class Engine(NgSpiceShared):  # type: ignore[misc]
         self.dead = False
         self.circuits: list[str] = []
         self.current: str | None = None
+        self.modules: dict[str, str] = {}
+        self.checked: set[VerilogModule] = set()
         self._messages: list[str] = []
         self._commands = 0
         super().__init__()
@@ -167,6 +175,38 @@ class Engine(NgSpiceShared):  # type: ignore[misc]
         if not self.dead and title in (line.strip() for line in self.command("setcirc 1")):
             self.circuits.insert(0, title)
         return False, printed
+
+    def load_modules(self, path: Path, key: str, names: Sequence[str]) -> None:
+        """Load compiled Verilog-A, once a process.
+
+        Args:
+            path: the OSDI library.
+            key: hash of its source.
+            names: of the modules in it.
+
+        Raises:
+            LibraryError: ngspice cannot load it, or has another module of that name already.
+        """
+        if names and all(self.modules.get(name.lower()) == key for name in names):
+            return
+        if not self.library.features.osdi:
+            raise LibraryError(
+                f"ngspice {self.library.version} ({self.library.path}) loads no compiled Verilog-A (OSDI); "
+                "use ngspice 42 or newer, or the realisation behavioural"
+            )
+        if known := [n for n in names if self.modules.get(n.lower(), key) != key]:
+            raise LibraryError(
+                f"this process has already loaded another Verilog-A module {known[0]!r}, and ngspice keeps "
+                "the first; rename it, or start a new process"
+            )
+        with tempfile.TemporaryDirectory(prefix="tellegen-osdi-") as folder:
+            file = path
+            if any(c.isspace() for c in str(path)):  # ngspice would read several names
+                file = Path(shutil.copyfile(path, Path(folder) / "module.osdi"))
+            printed = self.command(f"osdi {file}")
+        if bad := msg.errors(printed):
+            raise LibraryError(f"ngspice {self.library.version} refused {path}: {bad[0].strip()}")
+        self.modules.update({name.lower(): key for name in names})
 
     def select(self, title: str) -> bool:
         """Make a loaded circuit the current one; whether ngspice confirmed it."""

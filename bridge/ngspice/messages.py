@@ -9,7 +9,8 @@ _ERROR = re.compile(
     r"^(error\b|fatal\b|.*\berror on line\b|.*\berror in netlist\b|.*is not a valid .* line, ignored"
     r"|.*can'?t find model|.*could not find a valid modelname|.*unknown (subckt|parameter|model)"
     r"|.*unrecognized parameter|.*undefined parameter|.*no such (device|function|vector|parameter)"
-    r"|.*circuit not parsed|.*cannot recover|.*simulation\(s\) aborted|.*run simulation.* aborted)",
+    r"|.*parameter \S+ is out of bounds|.*circuit not parsed"
+    r"|.*cannot recover|.*simulation\(s\) aborted|.*run simulation.* aborted)",
     re.IGNORECASE,
 )
 _TIMESTEP = re.compile(r"timestep too small", re.IGNORECASE)

@@ -27,6 +27,7 @@ from bridge.ngspice import ladder
 from bridge.ngspice import messages as msg
 from bridge.ngspice.drives import Signals, SourceTable
 from bridge.ngspice.engine import Engine
+from bridge.ngspice.openvaf import check_loaded, compile_module
 from bridge.waveforms import Waveforms
 from circuits.deck import Deck
 from circuits.numbers import spice_number
@@ -222,12 +223,19 @@ class Session:
 
         Raises:
             LoadError: ngspice refused it, or ignored one of its lines.
+            SpecError, OpenVafError, LibraryError: a Verilog-A module cannot be compiled or loaded.
         """
         return Circuit(self, deck)
 
     def load_deck(self, deck: Deck) -> _Loaded:
         """Load one variant of a deck; it becomes the current circuit."""
         self._alive()
+        for module in deck.modules:
+            if module not in self.engine.checked:
+                compiled = compile_module(module)
+                self.engine.load_modules(compiled.path, compiled.key, tuple(compiled.terminals))
+                check_loaded(module, self.engine.command(f"devhelp {module.name}"))
+                self.engine.checked.add(module)
         title = f"tellegen {os.getpid()} {next(_serial)}"
         loaded, printed = self.engine.load([title, *deck.text()[1:]])
         if not loaded:

@@ -11,14 +11,18 @@ from bridge.experiment.store import write_atomic
 from bridge.report import sections
 from bridge.report.data import RunData, load
 from bridge.report.parts import Section
+from bridge.report.programming import programming
+from bridge.report.robustness import robustness
 from bridge.report.sample import sample
 
 _SECTIONS: tuple[Callable[[RunData], Section | None], ...] = (
     sections.training,
     sections.parameters,
+    programming,
     sections.network,
     sample,
     sections.confusion,
+    robustness,
     sections.timing,
     sections.experiment,
     sections.provenance,

@@ -104,6 +104,7 @@ class RunData:
     voltages: pd.DataFrame | None
     waveforms: pd.DataFrame | None
     confusion: Mapping[str, Any] | None
+    robustness: pd.DataFrame | None
     netlists: tuple[str, ...]
     log: str
 
@@ -155,6 +156,7 @@ def load(folder: Path) -> RunData:
         voltages=_read(folder / "sample.parquet", _frame),
         waveforms=_read(folder / "waveforms.parquet", _frame),
         confusion=_read(folder / "confusion.json", _json),
+        robustness=_read(folder / "robustness.parquet", _frame),
         netlists=tuple(sorted(path.name for path in (folder / "netlists").glob("*"))),
         log="\n".join((log or "").splitlines()[-_LOG_LINES:]),
     )

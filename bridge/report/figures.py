@@ -138,7 +138,8 @@ def parameters_before_after(parameters: pd.DataFrame) -> Markup:
                 left.axvline(bound, **style)
                 right.axhline(bound, **style)
             left.set(xlabel=label, ylabel="number")
-            right.set(xlabel=f"initial [{prefixed}]", ylabel=f"final [{prefixed}]")
+            written = f" [{prefixed}]" if prefixed else ""
+            right.set(xlabel=f"initial{written}", ylabel=f"final{written}")
             if row == 0:
                 left.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 

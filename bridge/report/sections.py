@@ -79,7 +79,8 @@ def training(data: RunData) -> Section | None:
     units = set() if data.parameters is None else set(data.parameters["unit"])
     gradient = "gradient norm"
     if unit and len(units) == 1:
-        gradient += f" [{unit}/{units.pop()}]"
+        own = units.pop()
+        gradient += f" [{unit}]" if own == "1" else f" [{unit}/{own}]"
     caption = (
         "Epoch 0 is the network before training. Training values are those met during the epoch, the "
         "gradient norm is the mean over its minibatches."

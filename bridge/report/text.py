@@ -27,7 +27,8 @@ def number(value: Any, digits: int = 4) -> str:
     if value == 0 or 1e-4 <= abs(value) < 1e5:
         plain = np.format_float_positional(value, digits, unique=False, fractional=False, trim="-")
         return plain.replace("-", "−")
-    mantissa, _, exponent = f"{float(value):.{digits}g}".partition("e")
+    mantissa, _, exponent = f"{float(value):.{digits - 1}e}".partition("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
     mantissa = mantissa.replace("-", "−")
     power = "10" + str(int(exponent)).translate(_SUPERSCRIPT)
     return power if mantissa == "1" else f"{mantissa}×{power}"

@@ -10,14 +10,14 @@ from typing import Any
 
 from bridge.dynamics import DynamicPlan
 from bridge.errors import SpecError, UnsupportedElementError
-from bridge.estimators import ESTIMATORS, Estimator
+from bridge.estimators import ESTIMATORS, Estimator, estimator_type
 from bridge.ngspice.library import find_library
 from bridge.validation.gallery import run_gallery
 from bridge.validation.gallery_report import summary, write_gallery
 from bridge.validation.gradcheck import GradcheckResult, gradcheck
 from bridge.validation.show import remarks, table, write_plot
 
-_STATIC, _DYNAMIC = ("equilibrium",), ("adjoint", "lagrangian", "causal")
+_STATIC, _DYNAMIC = ("equilibrium", "adjoint"), ("adjoint", "lagrangian", "causal")
 PLOT = "gradcheck.svg"
 
 
@@ -39,10 +39,10 @@ def choose(names: str | None, plan: Any) -> list[Estimator]:
                 f"--estimators {names}: {', '.join(unknown) or 'nothing'} is no estimator; "
                 f"choose from: {', '.join(ESTIMATORS)}"
             )
-        return [ESTIMATORS[n]() for n in asked]
+        return [estimator_type(n, isinstance(plan, DynamicPlan))() for n in asked]
     made, refused = [], ""
     for name in _DYNAMIC if isinstance(plan, DynamicPlan) else _STATIC:
-        estimator = ESTIMATORS[name]()
+        estimator = estimator_type(name, isinstance(plan, DynamicPlan))()
         try:
             estimator.check(plan)
         except UnsupportedElementError as error:

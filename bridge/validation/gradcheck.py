@@ -29,7 +29,6 @@ from bridge.validation.reference import (
 )
 
 _STEP = 1e-3
-_STATIC = ("equilibrium", "finite_difference")
 
 
 @dataclass(frozen=True)
@@ -209,7 +208,7 @@ def _check(
     tolerance: float,
 ) -> EstimatorCheck:
     static = isinstance(simulator.plan, StaticPlan)
-    if estimator.name != "finite_difference" and static != (estimator.name in _STATIC):
+    if estimator.static is not None and static != estimator.static:
         kind = "time-varying" if static else "static"
         return EstimatorCheck(name, estimator.exact, reason=f"{estimator.name} is for {kind} networks")
     begun, before = time.perf_counter(), simulator.usage()

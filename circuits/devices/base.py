@@ -14,13 +14,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
 from bridge.errors import NetworkError
+from circuits.deck import VerilogModule
 from circuits.numbers import spice_number
 
 FloatArray = NDArray[np.float64]
@@ -139,10 +140,12 @@ class SpiceContext:
     Attributes:
         live: parameters of this element that must be alterable in the loaded circuit.
         time_scale: duration of the transients [s]; sizes the capacitors that hold states.
+        compiled: whether the device's laws are a Verilog-A module instead of `B` sources.
     """
 
     live: frozenset[str] = frozenset()
     time_scale: float = 1.0
+    compiled: bool = False
 
 
 STANDALONE = SpiceContext()
@@ -221,6 +224,10 @@ class Device:
     source: str = ""
     charge: sp.Expr | None = None
     states: tuple[State, ...] = ()
+    compilable: ClassVar[bool] = False
+    """Whether its laws can be a Verilog-A module."""
+    compiled_by_default: ClassVar[bool] = False
+    """Whether they are one wherever that is possible (`circuits.netlist.compiles`)."""
     _positions: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -288,6 +295,14 @@ class Device:
         """The element's lines of SPICE."""
         raise NotImplementedError
 
+    def module(self, context: SpiceContext) -> VerilogModule | None:
+        """The Verilog-A module that the element's lines need; `None` for most devices."""
+        return None
+
+    def card(self, element: Element, context: SpiceContext) -> ModelCard | None:
+        """The model card that the element's lines name."""
+        return element.model
+
     def expand(self, element: Element) -> tuple[Element, ...]:
         """The simple elements that a composite device consists of; the element itself for others."""
         return (element,)
@@ -297,8 +312,13 @@ class Device:
         self.index(parameter)
         return element.name, parameter
 
-    def alter_target(self, element: Element, parameter: str) -> str:
+    def alter_target(self, element: Element, parameter: str, context: SpiceContext = STANDALONE) -> str:
         """The target of ngspice's `alter` that sets one parameter in a loaded circuit.
+
+        Args:
+            element: the element.
+            parameter: its name.
+            context: as the circuit was written with; only `compiled` matters.
 
         Raises:
             NetworkError: the parameter cannot be changed without loading the circuit again.
@@ -355,8 +375,17 @@ class Device:
         """
         names = tuple(sorted(values))
         shape = np.broadcast_shapes(*(np.shape(v) for v in values.values()))
-        result = _lambdify(expression, names)(*(np.asarray(values[n], dtype=float) for n in names))
+        function = _lambdify(expression, names)
+        with np.errstate(all="ignore"):  # branches of a `Piecewise` that are not taken are evaluated too
+            result = function(*(np.asarray(values[n], dtype=float) for n in names))
         return np.broadcast_to(np.asarray(result, dtype=float), shape).astype(float)
+
+    def cocontent_difference(
+        self, a: FloatArray, b: FloatArray, parameter: str, values: Mapping[str, Any]
+    ) -> FloatArray:
+        """`cocontent_gradient` at voltages `a` less that at `b` [W per unit]; shapes broadcast."""
+        at_a = self.cocontent_gradient(a, parameter, values)
+        return np.asarray(at_a - self.cocontent_gradient(b, parameter, values))
 
     def _evaluate(
         self, derive: Callable[[sp.Expr], sp.Expr], u: FloatArray, values: Mapping[str, Any]

@@ -2,19 +2,25 @@
 
 The branch obeys `i = law(u, x; p) + d/dt charge(u; p)` with `dx/dt = rate(u, x; p)`. In the netlist the
 current is a `B` source; the charge is the voltage of a capacitor, whose current is copied into the branch;
-each state is the voltage of a capacitor with a `B` source as its current.
+each state is the voltage of a capacitor with a `B` source as its current. Where the device is compiled, one
+instance of a generated Verilog-A module takes the place of all its `B` sources; capacitors, nodes and starts
+stay the same.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import sympy as sp
 
+from circuits.deck import VerilogModule
 from circuits.devices.base import (
+    STANDALONE,
     Device,
     Element,
     FloatArray,
+    ModelCard,
     Parameter,
     SpiceContext,
     SpiceLine,
@@ -23,6 +29,7 @@ from circuits.devices.base import (
 )
 from circuits.devices.diode import THERMAL_VOLTAGE
 from circuits.devices.expressions import spice_expression
+from circuits.devices.veriloga import generated_body, generated_card, generated_module, parameter_names
 from circuits.numbers import spice_number
 
 GROUND = "0"
@@ -47,6 +54,8 @@ def state_node(element: str, state: str) -> str:
 @dataclass(frozen=True)
 class Behavioural(Device):
     """A two-terminal whose netlist, linearisation and gradients all follow from its laws."""
+
+    compilable: ClassVar[bool] = True
 
     def symbols(self, element: Element, context: SpiceContext) -> dict[str, str]:
         """What the laws' symbols are called in the netlist."""
@@ -75,29 +84,45 @@ class Behavioural(Device):
         slope = float(self.evaluate(sp.diff(self.charge, U), {"u": 0.0, **element.parameters}))
         return abs(slope) if slope else 1e-12
 
+    def module(self, context: SpiceContext) -> VerilogModule | None:
+        """See `Device`."""
+        return generated_module(self, LEAST_SLOPE) if context.compiled else None
+
+    def card(self, element: Element, context: SpiceContext) -> ModelCard | None:
+        """See `Device`."""
+        module = self.module(context)
+        return generated_card(module, context) if module is not None else element.model
+
     def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:
         """See `Device`."""
         p, n = element.nodes
         name = element.name
         values = element.parameters
         lines = []
+        module = self.module(context)
+        if module is not None:
+            inner = [state_node(name, s.name) for s in self.states]
+            inner += [f"{name}_q"] if self.charge is not None else []
+            body = generated_body(self, element, module, self.charge_scale(element))
+            lines.append(SpiceLine("N", name, (p, n, *inner), body))
         for parameter in self.parameters:
-            if parameter.name in context.live:
+            if module is None and parameter.name in context.live:
                 node = f"par_{name}_{parameter.name}"
                 lines.append(
                     SpiceLine("V", node, (node, GROUND), f"dc {spice_number(values[parameter.name])}")
                 )
-        if self.law is not None:
+        if module is None and self.law is not None:
             lines.append(SpiceLine("B", name, (p, n), f"i={self.write(self.law, element, context)}"))
         if self.charge is not None:
             scale = self.charge_scale(element)
             start = float(self.evaluate(self.charge, {"u": self._initial_voltage(element), **values}))
             held, sensed = f"{name}_q", f"{name}_qs"
-            # Live parameters are node voltages, zero in the first iteration: the slope must not vanish there.
-            slope = f"{spice_number(LEAST_SLOPE)}*{voltage_expression(p, n)}"
-            charge = f"v={self.write(self.charge, element, context)}/{spice_number(scale)}+{slope}"
+            if module is None:
+                # Live parameters are node voltages, zero in the first iteration: the slope must not vanish.
+                slope = f"{spice_number(LEAST_SLOPE)}*{voltage_expression(p, n)}"
+                charge = f"v={self.write(self.charge, element, context)}/{spice_number(scale)}+{slope}"
+                lines.append(SpiceLine("B", held, (held, GROUND), charge))
             lines += [
-                SpiceLine("B", held, (held, GROUND), charge),
                 SpiceLine(
                     "C", held, (held, sensed), f"{spice_number(scale)} ic={spice_number(start / scale)}"
                 ),
@@ -107,19 +132,19 @@ class Behavioural(Device):
         for state in self.states:
             node = state_node(name, state.name)
             size = context.time_scale * 1e-3
-            rate = self.write(state.rate, element, context)
             begin = values[state.initial] / state.scale
-            factor = spice_number(size / state.scale)
-            lines += [
-                SpiceLine("C", node, (node, GROUND), f"{spice_number(size)} ic={spice_number(begin)}"),
-                SpiceLine("B", node, (GROUND, node), f"i={factor}*{rate}"),
-            ]
+            held = f"{spice_number(size)} ic={spice_number(begin)}"
+            lines.append(SpiceLine("C", node, (node, GROUND), held))
+            if module is None:
+                rate = self.write(state.rate, element, context)
+                factor = spice_number(size / state.scale)
+                lines.append(SpiceLine("B", node, (GROUND, node), f"i={factor}*{rate}"))
         return lines
 
     def _initial_voltage(self, element: Element) -> float:
         return element.parameters.get("initial_voltage", 0.0)
 
-    def alter_target(self, element: Element, parameter: str) -> str:
+    def alter_target(self, element: Element, parameter: str, context: SpiceContext = STANDALONE) -> str:
         """See `Device`."""
         self.index(parameter)
         for state in self.states:
@@ -127,6 +152,8 @@ class Behavioural(Device):
                 return f"@c{state_node(element.name, state.name)}[ic]".lower()
         if parameter == "initial_voltage":
             return f"@c{element.name}_q[ic]".lower()
+        if context.compiled:
+            return f"@n{element.name}[{parameter_names(self)[parameter]}]".lower()
         return f"@vpar_{element.name}_{parameter}[dc]".lower()
 
     def alter_value(self, parameter: str, values: FloatArray) -> FloatArray:

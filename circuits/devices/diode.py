@@ -7,7 +7,16 @@ from dataclasses import dataclass
 import sympy as sp
 
 from bridge.errors import NetworkError
-from circuits.devices.base import Device, Element, ModelCard, Parameter, SpiceContext, SpiceLine, U
+from circuits.devices.base import (
+    STANDALONE,
+    Device,
+    Element,
+    ModelCard,
+    Parameter,
+    SpiceContext,
+    SpiceLine,
+    U,
+)
 from circuits.numbers import spice_number
 
 BOLTZMANN = 1.38064852e-23
@@ -32,9 +41,9 @@ class _Diode(Device):
         body = element.model.name + ("" if area == 1.0 else f" area={spice_number(area)}")
         return [SpiceLine("D", element.name, element.nodes, body)]
 
-    def alter_target(self, element: Element, parameter: str) -> str:
+    def alter_target(self, element: Element, parameter: str, context: SpiceContext = STANDALONE) -> str:
         if parameter != "area":
-            return super().alter_target(element, parameter)
+            return super().alter_target(element, parameter, context)
         return f"@d{element.name}[area]".lower()
 
 

@@ -69,8 +69,18 @@ def spice_expression(expression: sp.Expr, symbols: Mapping[str, str]) -> str:
     raise NetworkError(f"a device's law uses {expr.func}, which ngspice's behavioural sources do not have")
 
 
+def exact_exponent(exponent: sp.Expr) -> sp.Expr:
+    """An exponent as it is written: a floating-point number that is a multiple of 1/2 becomes exact."""
+    if exponent.is_Float and (2.0 * float(exponent)).is_integer():
+        return sp.Rational(int(2.0 * float(exponent)), 2)
+    return exponent
+
+
 def _power(base: sp.Expr, exponent: sp.Expr, symbols: Mapping[str, str]) -> str:
     text = spice_expression(base, symbols)
+    exponent = exact_exponent(exponent)
+    if exponent == 0:
+        return "(1)"
     if exponent == sp.Rational(1, 2):
         return f"sqrt({text})"
     if exponent == -sp.Rational(1, 2):

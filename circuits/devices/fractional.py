@@ -16,7 +16,16 @@ import numpy as np
 import sympy as sp
 
 from bridge.errors import NetworkError
-from circuits.devices.base import Device, Element, FloatArray, Parameter, SpiceContext, SpiceLine, U
+from circuits.devices.base import (
+    STANDALONE,
+    Device,
+    Element,
+    FloatArray,
+    Parameter,
+    SpiceContext,
+    SpiceLine,
+    U,
+)
 from circuits.devices.behavioural import symbol, voltage_expression
 from circuits.devices.expressions import spice_expression
 from circuits.devices.passive import CAPACITOR, RESISTOR
@@ -96,7 +105,7 @@ class Transfer(Device):
                 lines.append(SpiceLine("V", node, (node, GROUND), f"dc {spice_number(value)}"))
         return [*lines, SpiceLine("B", element.name, (p, n), f"v={spice_expression(self.law, names)}")]
 
-    def alter_target(self, element: Element, parameter: str) -> str:
+    def alter_target(self, element: Element, parameter: str, context: SpiceContext = STANDALONE) -> str:
         """See `Device`."""
         self.index(parameter)
         return f"@vpar_{element.name}_{parameter}[dc]".lower()

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from circuits.devices.base import Device, Element, FloatArray, Parameter, SpiceContext, SpiceLine, U
+from circuits.devices.base import (
+    STANDALONE,
+    Device,
+    Element,
+    FloatArray,
+    Parameter,
+    SpiceContext,
+    SpiceLine,
+    U,
+)
 from circuits.numbers import spice_number
 
 
@@ -16,7 +25,7 @@ class _Resistor(Device):
         value = spice_number(1.0 / element.value("conductance"))
         return [SpiceLine("R", element.name, element.nodes, value)]
 
-    def alter_target(self, element: Element, parameter: str) -> str:
+    def alter_target(self, element: Element, parameter: str, context: SpiceContext = STANDALONE) -> str:
         self.index(parameter)
         return f"r{element.name}".lower()
 
@@ -36,7 +45,7 @@ class _Reactive(Device):
             body += f" ic={spice_number(element.value(initial.name))}"
         return [SpiceLine(self.letter, element.name, element.nodes, body)]
 
-    def alter_target(self, element: Element, parameter: str) -> str:
+    def alter_target(self, element: Element, parameter: str, context: SpiceContext = STANDALONE) -> str:
         name = f"{self.letter}{element.name}".lower()
         return name if self.index(parameter) == 0 else f"@{name}[ic]"
 

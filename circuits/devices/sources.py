@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.errors import NetworkError
-from circuits.devices.base import Device, Element, ModelCard, Parameter, SpiceContext, SpiceLine
+from circuits.devices.base import STANDALONE, Device, Element, ModelCard, Parameter, SpiceContext, SpiceLine
 from circuits.numbers import spice_number
 
 
@@ -17,7 +17,7 @@ class _Independent(Device):
         body = "external" if element.driven else f"dc {spice_number(element.value('dc'))}"
         return [SpiceLine(self.letter, element.name, element.nodes, body, external=element.driven)]
 
-    def alter_target(self, element: Element, parameter: str) -> str:
+    def alter_target(self, element: Element, parameter: str, context: SpiceContext = STANDALONE) -> str:
         self.index(parameter)
         if element.driven:
             raise NetworkError(f"{element.name}: a driven source takes its value from the drives")
@@ -41,7 +41,7 @@ class _Controlled(Device):
             SpiceLine(self.letter, element.name, out, f"V{sense} {gain}"),
         ]
 
-    def alter_target(self, element: Element, parameter: str) -> str:
+    def alter_target(self, element: Element, parameter: str, context: SpiceContext = STANDALONE) -> str:
         self.index(parameter)
         return f"@{self.letter}{element.name}[gain]".lower()
 

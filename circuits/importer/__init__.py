@@ -10,8 +10,9 @@ netlist's folder, `.ic`, `.global`. Numbers and expressions have ngspice's meani
 `|x|^3`. A B source whose current depends on its own voltage and parameters only has a derivative, and its
 parameters can be trained.
 
-Simulated, but without derivative (named by `circuits.adjoint.adjoint`): M Q J Z S W T O U K, other B sources,
-elements with a model card beyond the plain diode's.
+The derivatives of an M with w and l come from its simulation (`bridge.transistors`). Simulated, but without
+derivative (named by `circuits.adjoint.adjoint`): other M, Q J Z S W T O U K, other B sources, elements with a
+model card beyond the plain diode's.
 
 Ignored, with a note where it matters: analyses, prints, tolerances, `.nodeset`. `.ic` sets the initial
 voltage of the capacitors between the nodes that it names; nodes without a capacitor do not keep one.

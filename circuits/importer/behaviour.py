@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import sympy as sp
@@ -38,6 +38,7 @@ class SourceLaw(Behavioural):
     """
 
     pieces: tuple[str, ...] = ()
+    compilable: ClassVar[bool] = False
 
     def write(self, law: sp.Expr, element: Element, context: SpiceContext) -> str:
         """The netlist's own expression."""

@@ -98,6 +98,15 @@ def read_deck(path: Path) -> list[Line]:
     return list(reader.read(path, str(path), 0, None))
 
 
+def read_models(path: Path) -> list[Line]:
+    """Read a file of models and subcircuits, which has no title line, and what it includes.
+
+    Raises:
+        SpecError: the file cannot be read, or holds something else.
+    """
+    return list(_Reader(path).read(path, str(path), 0, Place(str(path), 1)))
+
+
 class _Reader:
     def __init__(self, deck: Path) -> None:
         self.folder = deck.resolve().parent

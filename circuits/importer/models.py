@@ -14,7 +14,7 @@ from circuits.importer.lines import shown
 from circuits.importer.names import Names
 
 _KEY = re.compile(r"[a-z_]\w*", re.ASCII)
-_VERSION = re.compile(r"[0-9]+(\.[0-9]+){2,}")
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+)+")
 _WORDS = frozenset((
     "nchan", "pchan", "npn", "pnp", "nolevel", "off", "quad", "linear", "cubic", "fulltrap",
 ))  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from circuits.devices.base import Element
+from circuits.devices.mosfet import mosfet
 from circuits.devices.native import native, waveform_source
 from circuits.importer.cards import Token
 from circuits.importer.flatten import Instance
@@ -101,7 +102,13 @@ def modelled(self: Importer, instance: Instance, count: int) -> list[Element]:
     if model is None or model.kind not in kinds:
         no_model(instance, text, min(kinds))
     card = self.cards.card(model, where)
-    body = f"{before}{card.name}{options(instance, rest[1:])}"
+    written = options(instance, rest[1:])
+    if instance.letter == "M" and count == 4:
+        sizes = dict(part.split("=") for part in written.split() if part.count("=") == 1 and "," not in part)
+        if {"w", "l"} <= set(sizes) and len(sizes) == len(written.split()):
+            values = {key: float(value) for key, value in sizes.items()}
+            return [mosfet(self.plain(instance), *nodes, model=card, **values)]  # type: ignore[arg-type]
+    body = f"{before}{card.name}{written}"
     return [native(self.plain(instance), instance.letter, nodes, body, card)]
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from bridge.errors import NetworkError
 from circuits.devices.base import Element, ModelCard
 from circuits.devices.diode import STANDARD_CARD, diode
-from circuits.devices.passive import resistor
 from circuits.devices.sources import voltage_source
-from circuits.network import GROUND, Drive, Network, Output, Trainable
+from circuits.network import GROUND, Drive, Network, Output
 from circuits.topologies.layered import Conductances
+from circuits.topologies.memristive import MemristiveSynapses
 
 
 def random_edges(nodes: int, degree: float, rng: np.random.Generator) -> list[tuple[int, int]]:
@@ -41,7 +41,7 @@ def graph(
     seed: int | np.random.Generator = 0,
     diode_card: ModelCard = STANDARD_CARD,
     diode_offset: float = 0.0,
-    conductances: Conductances | None = None,
+    conductances: Conductances | MemristiveSynapses | None = None,
     name: str = "graph",
 ) -> Network:
     """Build a network on a graph: every edge is a trainable conductance.
@@ -59,7 +59,7 @@ def graph(
         seed: of edges, diodes and initial conductances.
         diode_card: model card of the diodes.
         diode_offset: voltage [V] of the sources behind the diodes.
-        conductances: initial values and bounds.
+        conductances: initial values and bounds of resistors, or memristive synapses.
         name: of the network.
 
     Raises:
@@ -92,7 +92,7 @@ def graph(
         drives.append(Drive(f"in_{k}", feature, 1.0 if feature is not None else 0.0, offset))
     bounds = conductances or Conductances()
     for (a, b), value in zip(pairs, bounds.draw(len(pairs), rng), strict=True):
-        elements.append(resistor(f"g_{a}_{b}", f"n{a}", f"n{b}", conductance=value))
+        elements.append(bounds.place(f"g_{a}_{b}", f"n{a}", f"n{b}", value))
     clamps = (GROUND, GROUND)
     if diodes and diode_offset > 0:
         elements.append(voltage_source("clamp_p", "cp", GROUND, dc=diode_offset))
@@ -107,5 +107,5 @@ def graph(
         tuple(elements),
         tuple(drives),
         tuple(Output(f"n{k}") for k in outs),
-        tuple(Trainable(f"g_{a}_{b}", "conductance", bounds.lower, bounds.upper, "edges") for a, b in pairs),
+        tuple(bounds.trainable(f"g_{a}_{b}", "edges") for a, b in pairs),
     )

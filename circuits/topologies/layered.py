@@ -17,6 +17,7 @@ from circuits.devices.diode import STANDARD_CARD, diode
 from circuits.devices.passive import resistor
 from circuits.devices.sources import amplifier, voltage_source
 from circuits.network import GROUND, Drive, Network, Output, Trainable
+from circuits.topologies.memristive import MemristiveSynapses
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,18 @@ class Conductances:
             return [float(v) for v in np.exp(rng.uniform(np.log(low), np.log(high), count))]
         return [float(v) for v in rng.uniform(low, high, count)]
 
+    def place(self, name: str, start: str, end: str, value: float) -> Element:
+        """The element of one synapse with its initial value."""
+        return resistor(name, start, end, conductance=value)
+
+    def trainable(self, name: str, group: str) -> Trainable:
+        """Its trainable parameter with its bounds."""
+        return Trainable(name, "conductance", self.lower, self.upper, group)
+
 
 @dataclass
 class _Builder:
-    conductances: Conductances
+    conductances: Conductances | MemristiveSynapses
     rng: np.random.Generator
     elements: list[Element] = field(default_factory=list)
     drives: list[Drive] = field(default_factory=list)
@@ -64,10 +73,8 @@ class _Builder:
         for k, value in enumerate(values):
             start, end = starts[k // len(ends)], ends[k % len(ends)]
             name = f"{layer}_{start}_{end}"
-            self.elements.append(resistor(name, start, end, conductance=value))
-            self.trainable.append(
-                Trainable(name, "conductance", self.conductances.lower, self.conductances.upper, layer)
-            )
+            self.elements.append(self.conductances.place(name, start, end, value))
+            self.trainable.append(self.conductances.trainable(name, layer))
 
     def place(self, nodes: Sequence[str], x: float) -> None:
         for k, node in enumerate(nodes):
@@ -87,7 +94,7 @@ def layered(
     gain: float = 1.0,
     diode_card: ModelCard = STANDARD_CARD,
     diode_offset: float = 0.0,
-    conductances: Conductances | None = None,
+    conductances: Conductances | MemristiveSynapses | None = None,
     name: str = "layered",
 ) -> Network:
     """Build a deep resistive network.
@@ -105,7 +112,7 @@ def layered(
         diode_card: model card of the diodes.
         diode_offset: voltage [V] of the sources behind the diodes, so that hidden nodes are clamped at
             about `+-(offset + the diode's own voltage)`.
-        conductances: initial values and bounds.
+        conductances: initial values and bounds of resistors, or memristive synapses.
         name: of the network.
 
     Returns:

@@ -34,6 +34,8 @@ MEANINGS = {
     "circuit.conductance.initial_lower": "lower end of the initial values",
     "circuit.conductance.initial_upper": "upper end of the initial values",
     "circuit.conductance.distribution": "how initial values are drawn between these ends",
+    "circuit.gate.initial_lower": "lower end of the initial values",
+    "circuit.gate.initial_upper": "upper end of the initial values",
     "circuit.bias": "two further nodes are held at +-bias; 0 for none",
     "data.source": "`xor`: its four patterns, all for training and for the test; `iris`, `digits`: the sets "
     "in scikit-learn; `csv`: your own file",

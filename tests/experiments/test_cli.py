@@ -121,7 +121,8 @@ def refused(command: Command, small: Path, *flags: str) -> str:
         ("seed: 1", "seed: 1\nseed: 2", 3, "the key 'seed' is given twice, first on line 2"),
         (
             "name: small", "name: small\nepochs: 3", 2,
-            "epochs: unknown key; other keys here are 'description', 'analysis', 'engine'",
+            "epochs: unknown key; other keys here are 'description', 'analysis', 'devices', "
+            "'robustness', 'engine'",
         ),
     ],
 )  # fmt: skip

@@ -20,7 +20,10 @@ FILES = shipped()
 SMOKE: dict[str, list[str]] = {
     "digits": ["-s", "circuit.hidden=[2]", "-s", "circuit.doubled_inputs=false"],
     "iris_transient": ["-s", "circuit.hidden=[4]"],
+    "iris_memristor": ["-s", "circuit.hidden=[3]", "-s", "training.batch_size=60"],
+    "nonidealities": ["-s", "circuit.hidden=[4]", "-s", "robustness.draws=1"],
 }
+UNITS = {"clln_xor": {"V"}, "iris_memristor": {"1"}, "waveform_matching": {"S", "F", "H"}}  # else S
 FOLDER = {
     "checkpoint.npz", "checkpoints/epoch_0000.npz", "checkpoints/epoch_0001.npz", "confusion.json", "log.txt",
     "manifest.json", "metrics.parquet", "netlists/final.cir", "netlists/initial.cir", "network.json",
@@ -71,6 +74,8 @@ def test_it_runs_and_leaves_a_complete_folder(file: Path, tellegen: Command, tmp
 
     expected = FOLDER | ({"waveforms.parquet"} if transient else set())
     expected -= set() if classes else {"confusion.json"}
+    spec = Experiment.load(file).spec
+    expected |= {"robustness.parquet"} if spec.robustness is not None else set()
     assert {str(p.relative_to(run)) for p in run.rglob("*") if p.is_file()} == expected
 
     assert set(results) >= PROMISED
@@ -83,7 +88,7 @@ def test_it_runs_and_leaves_a_complete_folder(file: Path, tellegen: Command, tmp
     assert (results["operating_points"] > 0) != transient
 
     table = pd.read_parquet(run / "metrics.parquet")
-    assert set(table) == METRICS
+    assert set(table) == METRICS | ({"pulses", "programming_error"} if spec.devices is not None else set())
     assert list(table["epoch"]) == [0, 1]
     assert set(table.dtypes.astype(str)) == {"float64"}
     unmeasured = ["gradient_norm", *([] if classes else ["train_accuracy", "test_accuracy"])]
@@ -92,9 +97,9 @@ def test_it_runs_and_leaves_a_complete_folder(file: Path, tellegen: Command, tmp
     assert results["test_loss"] == table["test_loss"].iloc[-1]
 
     table = pd.read_parquet(run / "parameters.parquet")
-    assert set(table) == PARAMETERS
+    assert set(table) == PARAMETERS | ({"device"} if spec.devices is not None else set())
     assert len(table) == results["parameters"]
-    assert set(table["unit"]) == ({"S"} if classes else {"S", "F", "H"})
+    assert set(table["unit"]) == UNITS.get(file.stem, {"S"})
     assert (table["initial"] != table["final"]).all()
     assert (table["final"] == np.load(run / "checkpoint.npz")["parameters"]).all()
     for name, column in (("epoch_0000", "initial"), ("epoch_0001", "final")):

@@ -22,6 +22,7 @@ import yaml
 from bridge import cli
 from bridge.experiment.source import load_yaml, validate
 from bridge.experiment.spec import ExperimentSpec
+from bridge.sweep.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -100,6 +101,10 @@ def check_console(block: Block) -> None:
 
 def check_yaml(block: Block, folder: Path) -> None:
     content = yaml.safe_load(block.text)
+    if "base" in content:
+        (folder / block.title).write_text(block.text, encoding="utf-8")
+        Plan.load(folder / block.title)
+        return
     file = folder / (block.title if block.title.endswith(".yaml") else "shown.yaml")
     if "circuit" not in content:  # a part of a file: in place of that part of another one
         content = {

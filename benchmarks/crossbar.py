@@ -1,0 +1,208 @@
+"""Time and memory of crossbar arrays: programming of 32 x 32 x 2 devices, read-out of 128 x 128.
+
+    python -m benchmarks.crossbar [--rows 32] [--size 128] [--json]
+
+`experiments/programming/crossbar_32.yaml` is programmed as `tellegen program` does, with ideal and resistive
+lines. The read-out drives every row of a 128 x 128 array with resistive lines at once. Currents are compared
+with a sparse nodal solve written out here: resistors must agree; devices, whose law bends, see a little less
+than the read voltage behind the lines and differ by that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.linalg import spsolve
+
+from bridge.ngspice.drives import constant
+from bridge.ngspice.library import find_library
+from bridge.ngspice.openvaf import usable
+from bridge.ngspice.pool import Pool
+from bridge.ngspice.session import Session
+from bridge.updates.programming import make_programmer
+from bridge.updates.programming.service import Programming, peak_memory
+from bridge.updates.programming.spec import load_program
+from circuits.deck import SolverOptions
+from circuits.devices.memristors import MEMRISTORS
+from circuits.netlist import build_deck
+from circuits.topologies.crossbar import Lines, crossbar
+
+FILE = Path(__file__).parents[1] / "experiments" / "programming" / "crossbar_32.yaml"
+WIRE, DRIVER, SENSE = 2.0, 50.0, 50.0
+
+
+def programming(rows: int) -> list[dict[str, Any]]:
+    """One row for ideal and one for resistive lines."""
+    found = []
+    sizes = (f"array.rows={rows}", f"array.columns={rows}")
+    for lines, more in (
+        ("ideal", ("array.wire_resistance=0", "array.driver_resistance=0")),
+        ("resistive", ()),
+    ):
+        spec = load_program(FILE, (*sizes, *more))
+        array, settings = spec.build()
+        targets = spec.targets(array)
+        start = time.perf_counter()
+        with Programming(make_programmer(spec.programmer.kind, array, settings)) as worker:
+            result = worker.program(targets, 0.5, 0)
+            wall = time.perf_counter() - start
+            inside, memory = worker.usage()["ngspice_seconds"], worker.memory
+        error = np.abs(result.conductances / targets - 1.0)
+        found.append(
+            {
+                "lines": lines,
+                "devices": targets.size,
+                "share within 1 %": float(result.converged.mean()),
+                "median error": float(np.median(error)),
+                "worst error": float(error.max()),
+                "pulses": int(result.pulses.sum()),
+                "rounds": result.rounds,
+                "seconds": wall,
+                "seconds in ngspice": inside,
+                "MiB": memory / 2**20,
+            }
+        )
+    return found
+
+
+def nodal(g: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Column currents [A] of an array of resistors by a sparse nodal solve; columns are held at 0 V."""
+    m, n = g.shape
+    row = np.arange(m * n).reshape(m, n)
+    column = row + m * n
+    wire = np.full(1, 1.0 / WIRE)
+    pairs = [
+        (row.ravel(), column.ravel(), g.ravel()),
+        (row[:, :-1].ravel(), row[:, 1:].ravel(), np.broadcast_to(wire, m * (n - 1))),
+        (column[:-1].ravel(), column[1:].ravel(), np.broadcast_to(wire, (m - 1) * n)),
+    ]
+    p, q, s = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    ends = np.concatenate([row[:, 0], column[-1]])
+    near = np.concatenate([np.full(m, 1 / (DRIVER + WIRE)), np.full(n, 1 / (SENSE + WIRE))])
+    places = (np.concatenate([p, q, p, q, ends]), np.concatenate([p, q, q, p, ends]))
+    matrix = coo_array((np.concatenate([s, s, -s, -s, near]), places), shape=(2 * m * n, 2 * m * n))
+    right = np.zeros(2 * m * n)
+    right[row[:, 0]] = rows / (DRIVER + WIRE)
+    return np.asarray(spsolve(matrix.tocsc(), right)[column[-1]] / (SENSE + WIRE))
+
+
+class Reader:
+    """Makes the read-outs in a worker; a task is a fidelity and a solver."""
+
+    def __init__(self, size: int) -> None:
+        device = MEMRISTORS["yakopcic"]
+        self.size, self.device, self.values = size, device, device.values("miao")
+        self.states = np.random.default_rng(0).uniform(0.1, 0.9, (size, size))
+        self.g = device.read_conductance({**self.values, "x": self.states}) / 100.0
+        self.values = {**self.values, "a1": self.values["a1"] / 100.0, "a2": self.values["a2"] / 100.0}
+
+    def update(self, state: Any) -> None:
+        """Nothing is shared."""
+
+    def usage(self) -> dict[str, Any]:
+        """Nothing is counted."""
+        return {}
+
+    def run(self, task: tuple[str, bool]) -> dict[str, Any]:
+        """One row of the table, and the currents."""
+        fidelity, klu = task
+        n, lines = self.size, Lines(WIRE, DRIVER, SENSE)
+        begin = time.perf_counter()
+        if fidelity == "ideal":
+            network = crossbar(n, n, values=self.g, fidelity="ideal", lines=lines)
+        else:
+            network = crossbar(n, n, self.device, self.states, fidelity=fidelity, parameters=self.values,  # type: ignore[arg-type]
+                               lines=lines)  # fmt: skip
+        network = replace(network, trainable=())
+        saves = tuple(f"i(v{p})" for p in network.probes)
+        options = SolverOptions(klu=klu, trtol=1e6, reltol=1e-9, abstol=1e-15)
+        deck = build_deck(network, options, nudges=False, saves=saves, time_scale=1e-6,
+                          realisation=usable("auto", network))  # fmt: skip
+        circuit = Session().load(deck)
+        loaded = time.perf_counter()
+        drives = [constant(network.drive_values(np.full(n, self.device.read_voltage)))]
+        if fidelity == "dynamic":
+            currents = circuit.transient(drives, 1e-9, 2e-10).final
+            what = "transient, 5 steps"
+        else:
+            currents, what = circuit.operating_point(drives), "operating point"
+        done = time.perf_counter()
+        return {"fidelity": fidelity, "what": what, "solver": "KLU" if klu else "SPARSE",
+                "elements": len(network.elements), "seconds to load": loaded - begin,
+                "seconds to read": done - loaded, "MiB": peak_memory() / 2**20,
+                "currents": currents}  # fmt: skip
+
+
+class ReaderOf:
+    """Picklable factory of a reader."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self) -> Reader:
+        """Make it."""
+        return Reader(self.size)
+
+
+def reading(size: int) -> list[dict[str, Any]]:
+    """One row a fidelity, each in a worker of its own."""
+    reader = Reader(size)
+    rows = np.full(size, reader.device.read_voltage)
+    start = time.perf_counter()
+    exact = nodal(reader.g, rows)
+    own = time.perf_counter() - start
+    from benchmarks.crossbar import ReaderOf as Importable  # workers cannot import __main__
+
+    found: list[dict[str, Any]] = []
+    for task in (("ideal", True), ("static", True), ("dynamic", True)):
+        with Pool(Importable(size), time_limit=600.0) as pool:
+            row = pool.map([task])[0]
+        currents = row.pop("currents")
+        row["from the nodal solve"] = float(np.abs(currents / exact - 1.0).max())
+        row["seconds of the nodal solve"] = own
+        found.append(row)
+    return found
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows as a Markdown table."""
+    keys = list(rows[0])
+    lines = ["| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
+    for row in rows:
+        lines.append(
+            "| "
+            + " | ".join(f"{row[k]:.3g}" if isinstance(row[k], float) else str(row[k]) for k in keys)
+            + " |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rows", type=int, default=32, help="rows and weights a row of the programming")
+    parser.add_argument("--size", type=int, default=128, help="rows and columns of the read-out")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    read, programmed = reading(arguments.size), programming(arguments.rows)
+    if arguments.json:
+        print(json.dumps({"programming": programmed, "reading": read}))
+        return
+    print(f"ngspice {find_library().version}, Python {platform.python_version()}, {os.cpu_count()} cores\n")
+    print(
+        f"Programming of {arguments.rows} x {arguments.rows} weights of two devices\n\n{table(programmed)}\n"
+    )
+    print(f"Read-out of {arguments.size} x {arguments.size}, {WIRE:g} Ohm a segment\n\n{table(read)}")
+
+
+if __name__ == "__main__":
+    main()

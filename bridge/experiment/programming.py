@@ -1,0 +1,345 @@
+"""Writing a network's devices by pulses: one array a layer, its inputs as rows, its outputs as columns.
+
+The arrays are simulated in worker processes of their own, with the devices' own parameters; the programmer
+computes with the nominal ones. Cycle-to-cycle noise is a factor on the speed of the state, drawn for
+every device and every round of pulses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.errors import SpecError
+from bridge.experiment.spec import ExperimentSpec, GraphSpec, LayeredSpec
+from bridge.experiment.spec_devices import ProgrammingSpec
+from bridge.ngspice.pool import Pool
+from bridge.ngspice.session import Session
+from bridge.updates.conductances import memristor_of
+from bridge.updates.nonidealities import DEVICES, PURPOSES, Cells
+from bridge.updates.programming import Array, Programmer, Settings, make_programmer
+from bridge.updates.programming.base import Drive
+from bridge.updates.programming.inverse import middle_states, rates
+from circuits.devices.memristors import MEMRISTORS
+from circuits.network import Network
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+_LEAST_SPEED = 0.05  # of the nominal one, however great the noise
+
+
+@dataclass(frozen=True)
+class Writing:
+    """One array to write: a task for `Bench`.
+
+    Attributes:
+        array: its number.
+        targets: `(rows, columns)` [S].
+        states: present first states, `(rows, columns)`.
+        seed: words of the seed.
+    """
+
+    array: int
+    targets: FloatArray
+    states: FloatArray
+    seed: tuple[int, ...]
+
+    def run(self, bench: Bench) -> tuple[FloatArray, FloatArray, int, int]:
+        """First states and conductances [S] after the write, `(rows, columns)`; pulses; devices missed."""
+        programmer = bench.programmer(self.array)
+        rng = np.random.default_rng(np.random.SeedSequence(list(self.seed)))
+        found = programmer.program(self.targets, self.states, rng)
+        return found.states, found.conductances, int(found.pulses.sum()), int((~found.converged).sum())
+
+
+@dataclass(frozen=True)
+class ArrayPlan:
+    """An array of devices as plain data, so that it can be sent to a worker.
+
+    Attributes:
+        model: kind of the device.
+        options: the further fields of `Array`.
+    """
+
+    model: str
+    options: Mapping[str, Any]
+
+    def make(self) -> Array:
+        """The array."""
+        return Array(MEMRISTORS[self.model], **self.options)
+
+
+@dataclass(frozen=True)
+class BenchPlan:
+    """The arrays of a network and how they are written; makes the bench in each worker.
+
+    Attributes:
+        arrays: the arrays.
+        kind: of the programmer.
+        settings: of the programmer.
+        cycle_noise: relative standard deviation of the speed of the state in a round.
+        read_noise: relative standard deviation of a conductance that is read.
+    """
+
+    arrays: tuple[ArrayPlan, ...]
+    kind: str
+    settings: Settings
+    cycle_noise: float = 0.0
+    read_noise: float = 0.0
+
+    def __call__(self) -> Bench:
+        """Make the bench in this process."""
+        return Bench(self)
+
+
+@dataclass
+class Bench:
+    """Programmers in this process, each made when it is first used."""
+
+    plan: BenchPlan
+    session: Session = field(default_factory=Session)
+    made: dict[int, Programmer] = field(default_factory=dict)
+
+    def programmer(self, number: int) -> Programmer:
+        """The programmer of an array, its devices as if nothing had been written yet."""
+        plan = self.plan
+        if number not in self.made:
+            array = plan.arrays[number].make()
+            names = speeds(array, plan.settings) if plan.cycle_noise else ()
+            options: dict[str, Any] = {"session": self.session}
+            if names:
+                perturb = partial(perturbed, names, array.shape, plan.cycle_noise)
+                options |= {"perturb": perturb, "perturbed": names}
+            if plan.read_noise:
+                options["read_noise"] = self._read
+            self.made[number] = make_programmer(plan.kind, array, plan.settings, **options)
+        found = self.made[number]
+        if found.perturbed:  # what the last round of an earlier write left
+            found.bench.alter({n: found.array.own[n] for n in found.perturbed})
+        return found
+
+    def _read(self, rng: np.random.Generator, found: FloatArray) -> FloatArray:
+        return np.asarray(found * (1.0 + self.plan.read_noise * rng.standard_normal(found.shape)))
+
+    # What the pool calls.
+
+    def update(self, state: Any) -> None:
+        """Nothing: every task says all that it needs."""
+
+    def run(self, task: Writing) -> Any:
+        """Write an array."""
+        return task.run(self)
+
+    def usage(self) -> dict[str, Any]:
+        """Counts since the start and the time spent inside the simulator [s]."""
+        return self.session.usage()
+
+
+def perturbed(
+    names: tuple[str, ...],
+    shape: tuple[int, int],
+    noise: float,
+    rng: np.random.Generator,
+    number: int,
+    own: Mapping[str, Any],
+) -> dict[str, FloatArray]:
+    """The devices' speeds in one round, with one common factor a device, `(rows, columns)` each."""
+    factor = np.maximum(1.0 + noise * rng.standard_normal(shape), _LEAST_SPEED)
+    return {n: np.asarray(own[n] * factor) for n in names}
+
+
+def speeds(array: Array, settings: Settings) -> tuple[str, ...]:
+    """Parameters that the speed of the first state is proportional to, in one direction or in both.
+
+    Raises:
+        SpecError: the device has none for one of the directions.
+    """
+    device, values = array.device, array.believed
+    drive = Drive.of(array, settings)
+    states = middle_states(device, values)
+    found, covered = [], np.zeros(2, dtype=bool)
+    for p in device.parameters:
+        if p.name in device.initial_names or not values[p.name]:
+            continue
+        ratios = [
+            rates(device, np.asarray(v), states, {**values, p.name: 1.01 * values[p.name]})[0]
+            / rates(device, np.asarray(v), states, values)[0]
+            for v in drive.voltages
+        ]
+        scaled, still = np.isclose(ratios, 1.01, rtol=1e-9), np.isclose(ratios, 1.0, rtol=1e-9)
+        if scaled.any() and (scaled | still).all() and not (covered & scaled).any():
+            found.append(p.name)
+            covered |= scaled
+    if not covered.all():
+        raise SpecError(
+            f"cycle_noise: no parameter of a {device.kind} is the speed of its state; "
+            "use programming ideal, or leave the noise out"
+        )
+    return tuple(found)
+
+
+class PulseProgrammer:
+    """Programs the memristive devices of a network, array by array.
+
+    Attributes:
+        workers: greatest number of processes; results do not depend on it.
+        missed: devices that the last write left outside of the tolerance.
+    """
+
+    def __init__(
+        self,
+        programming: ProgrammingSpec,
+        spec: ExperimentSpec,
+        nominal: Network,
+        network: Network,
+        cells: Cells,
+        places: IntArray,
+    ) -> None:
+        """Set up the arrays.
+
+        Args:
+            programming: the section of the file.
+            spec: the experiment.
+            nominal: the network as the programmer knows it.
+            network: the network as it is.
+            cells: the devices, for what is stuck.
+            places: trainable parameters that are written, `(n_cells,)`.
+
+        Raises:
+            SpecError: synapses without a memristive device, or a deviation that pulses do not have.
+        """
+        circuit = spec.circuit
+        if not isinstance(circuit, LayeredSpec | GraphSpec) or circuit.synapse.kind != "memristor":
+            raise SpecError(
+                f"{programming.kind} needs memristors as synapses (circuit.synapse.kind); use ideal"
+            )
+        if (cells.gain != 1.0).any():
+            raise SpecError(
+                f"a spread of `conductance` is for ideal programming; {programming.kind} needs the spread "
+                "of parameters of the device"
+            )
+        self.device = MEMRISTORS[circuit.synapse.model]
+        self.published, self.parameters = circuit.synapse.published, circuit.synapse.parameters
+        self.values = self.device.values(self.published, **self.parameters)
+        self.nominal, self.network, self.cells, self.places = nominal, network, cells, places
+        self.seed = spec.seed
+        self.shapes = arrays(nominal, places)
+        self.workers, self.missed = spec.engine.workers, 0
+        settings = Settings(
+            tolerance=programming.tolerance,
+            max_rounds=programming.max_rounds,
+            raise_voltage=programming.raise_voltage,
+            lower_voltage=programming.lower_voltage,
+            longest=programming.longest,
+            scheme=None if programming.lines == "separate" else programming.lines,
+        )
+        self.plan = BenchPlan(
+            tuple(self._array(members, programming) for members in self.shapes),
+            programming.kind,
+            settings,
+            cells.kinds.cycle_noise,
+            cells.kinds.read_noise,
+        )
+        for array in (plan.make() for plan in self.plan.arrays):
+            Drive.of(array, settings)
+            if cells.kinds.cycle_noise:
+                speeds(array, settings)
+        entry = nominal.trainable[places[0]]
+        known = memristor_of(nominal.element(entry.element).device, entry.parameter)
+        self._as_states = known is not None
+        self._pool: Pool | None = None
+
+    def _array(self, members: IntArray, programming: ProgrammingSpec) -> ArrayPlan:
+        deviations: dict[str, FloatArray] = {}
+        for name in (p.name for p in self.device.parameters if p.name not in self.device.initial_names):
+            own = np.array([self._own(int(k), name) for k in members.ravel()]).reshape(members.shape)
+            if (own != self.values[name]).any():
+                deviations[name] = own
+        stuck = self.cells.stuck[members]
+        rows, columns = members.shape
+        options = {
+            "rows": rows,
+            "columns": columns,
+            "parameters": dict(self.parameters),
+            "published": self.published,
+            "deviations": deviations,
+            "stuck": None if np.isnan(stuck).all() else stuck,
+            "separate": programming.lines == "separate",
+        }
+        return ArrayPlan(self.device.kind, options)
+
+    def _own(self, cell: int, parameter: str) -> float:
+        """A parameter of the device of a cell as it is; nominal where the circuit has a resistor instead."""
+        element = self.network.element(self.network.trainable[self.places[cell]].element)
+        known = element.parameters
+        return known.get(parameter, self.values[parameter])
+
+    def states(self, parameters: FloatArray) -> FloatArray:
+        """First states `(n_cells,)` for trainable parameters `(n_trainable,)`."""
+        own = parameters[self.places]
+        return own if self._as_states else self.device.state_for(own, self.values)
+
+    def write(self, asked: FloatArray, stored: FloatArray, number: int) -> tuple[FloatArray, int]:
+        """Write conductances.
+
+        Args:
+            asked: `(n_cells,)` [S].
+            stored: trainable parameters as they are, `(n_trainable,)`.
+            number: of the write.
+
+        Returns:
+            Trainable parameters after the write, and the number of pulses.
+        """
+        if self._pool is None:
+            self._pool = Pool(self.plan, max(1, min(self.workers, len(self.shapes))), time_limit=600.0)
+        states = self.states(stored)
+        as_states = self._as_states
+        tasks = [
+            Writing(k, asked[m], states[m], (self.seed, DEVICES, PURPOSES["pulses"], number, k))
+            for k, m in enumerate(self.shapes)
+        ]
+        after, pulses, self.missed = np.array(stored), 0, 0
+        for members, (x, g, count, missed) in zip(self.shapes, self._pool.map(tasks), strict=True):
+            after[self.places[members]] = x if as_states else g
+            pulses, self.missed = pulses + count, self.missed + missed
+        held = ~np.isnan(self.cells.stuck)
+        if held.any():
+            stuck = self.cells.stuck[held]
+            after[self.places[held]] = self.device.state_for(stuck, self.values) if as_states else stuck
+        return after, pulses
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+
+def arrays(network: Network, places: IntArray) -> list[IntArray]:
+    """Trainable devices as arrays of rows (first nodes) and columns (second nodes).
+
+    Args:
+        network: the network.
+        places: which of its trainable parameters, `(n_cells,)`.
+
+    Returns:
+        One array `(rows, columns)` of indices into `places` for every group; a group whose devices do not
+        fill a rectangle in its order is one row.
+    """
+    groups: dict[str, list[int]] = {}
+    for k, place in enumerate(places):
+        groups.setdefault(network.trainable[place].group, []).append(k)
+    found = []
+    for members in groups.values():
+        nodes = [network.element(network.trainable[places[k]].element).nodes[:2] for k in members]
+        rows, columns = (list(dict.fromkeys(n[side] for n in nodes)) for side in (0, 1))
+        full = [(r, c) for r in rows for c in columns] == [tuple(n) for n in nodes]
+        shape = (len(rows), len(columns)) if full else (1, len(members))
+        found.append(np.array(members, dtype=np.int64).reshape(shape))
+    return found

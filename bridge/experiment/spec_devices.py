@@ -1,0 +1,255 @@
+"""The parts of the experiment file about devices: synapses, their deviations, programming, robustness."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from bridge.experiment.section import ConductanceSpec, Section
+from bridge.units import Celsius, Number, Seconds, Volts
+from circuits.devices.memristors import MEMRISTORS
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class StateRangeSpec(Section):
+    """Bounds and initial values of the states that store weights."""
+
+    lower: Annotated[Number, Field(description="least state; at 0 a synapse may not conduct at all")] = 0.01
+    upper: Annotated[Number, Field(description="greatest state")] = 1.0
+    initial_lower: Annotated[Number, Field(description="lower end of the initial states")] = 0.1
+    initial_upper: Annotated[Number, Field(description="upper end of the initial states")] = 0.5
+    distribution: Annotated[
+        Literal["uniform", "log_uniform"], Field(description="how initial states are drawn between these")
+    ] = "uniform"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> StateRangeSpec:
+        if not self.lower <= self.initial_lower <= self.initial_upper <= self.upper:
+            raise ValueError("needs lower <= initial_lower <= initial_upper <= upper")
+        if self.distribution == "log_uniform" and self.initial_lower <= 0:
+            raise ValueError("log_uniform needs initial_lower above 0")
+        return self
+
+
+class SynapseSpec(Section):
+    """What the trainable conductances are: resistors, or memristive devices."""
+
+    kind: Annotated[
+        Literal["resistor", "memristor"],
+        Field(description="`resistor`: trainable conductances, see `circuit.conductance`; or a device"),
+    ] = "resistor"
+    model: Annotated[str, Field(description="kind of the memristive device")] = "yakopcic"
+    published: Annotated[
+        str | None, Field(description="published set of its parameters; the device's first when left out")
+    ] = None
+    parameters: Annotated[
+        dict[str, Number],
+        Field(description="device parameters that differ from the set, by name"),
+    ] = Field(default_factory=dict)
+    fidelity: Annotated[
+        Literal["ideal", "static"],
+        Field(
+            description="`static`: the device's law at a frozen state, which is trained; `ideal`: the "
+            "resistor of its conductance at the read voltage"
+        ),
+    ] = "static"
+    state: Annotated[
+        StateRangeSpec, Field(description="bounds and initial values as states of a memristor")
+    ] = StateRangeSpec()
+    conductance: Annotated[
+        ConductanceSpec | None,
+        Field(description="the same as conductances of a memristor at its read voltage, instead of `state`"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _known(self) -> SynapseSpec:
+        device = MEMRISTORS.get(self.model)
+        if device is None:
+            raise ValueError(f"unknown model {self.model!r}; choose from: {', '.join(MEMRISTORS)}")
+        if self.published is not None and self.published not in [p.name for p in device.published]:
+            known = ", ".join(p.name for p in device.published) or "none"
+            raise ValueError(f"{self.model} has no published set {self.published!r}; choose from: {known}")
+        names = [p.name for p in device.parameters]
+        for name in self.parameters:
+            if name not in names:
+                raise ValueError(f"{self.model} has no parameter {name!r}; it has: {', '.join(names)}")
+        return self
+
+
+class SpreadSpec(Section):
+    """Device-to-device spread: every device has its own factor of mean 1."""
+
+    parameters: Annotated[
+        list[str],
+        Field(
+            min_length=1,
+            description="what one factor multiplies: parameters of devices that are not trained, or "
+            "`conductance` for the gain of what is written",
+        ),
+    ]
+    relative: Annotated[Number, Field(ge=0, description="standard deviation of the factor")]
+    distribution: Annotated[
+        Literal["normal", "lognormal"], Field(description="of the factor; values are clipped to their bounds")
+    ] = "normal"
+
+
+class DriftSpec(Section):
+    """Power-law drift after a write, `G(t) = G(t0) (t / t0)^-nu`."""
+
+    exponent: Annotated[Number, Field(ge=0, description="mean of nu")]
+    exponent_spread: Annotated[
+        Number, Field(ge=0, description="standard deviation of nu among devices; exponents below 0 are 0")
+    ] = 0.0
+    reference_time: Annotated[Seconds, Field(gt=0, description="t0: when a write leaves its value")] = 1.0
+    elapsed: Annotated[
+        Seconds | None, Field(gt=0, description="t: from a write to the use of the device; t0 when left out")
+    ] = None
+
+    @model_validator(mode="after")
+    def _later(self) -> DriftSpec:
+        if self.elapsed is not None and self.elapsed < self.reference_time:
+            raise ValueError("elapsed is before reference_time")
+        return self
+
+
+class StuckSpec(Section):
+    """Shares of the cells that no write changes."""
+
+    on: Annotated[Share, Field(description="stuck at their greatest conductance")] = 0.0
+    off: Annotated[Share, Field(description="stuck at their least conductance")] = 0.0
+    random: Annotated[Share, Field(description="stuck at a conductance drawn between the two")] = 0.0
+
+    @model_validator(mode="after")
+    def _together(self) -> StuckSpec:
+        if self.on + self.off + self.random > 1:
+            raise ValueError("the shares are more than 1 together")
+        return self
+
+
+class MismatchSpec(Section):
+    """Mismatch of transistors by Pelgrom's law: deviations fall with the root of the channel's area."""
+
+    threshold: Annotated[
+        Number, Field(ge=0, description="A_vt [mV um] of the threshold difference of two equal transistors")
+    ] = 0.0
+    gain: Annotated[Number, Field(ge=0, description="A_beta [% um] of their relative gain difference")] = 0.0
+
+
+class DevicesSpec(Section):
+    """What is wrong with the devices; everything is drawn from the experiment's seed."""
+
+    spread: Annotated[list[SpreadSpec], Field(description="device-to-device spread", default_factory=list)]
+    cycle_noise: Annotated[
+        Number,
+        Field(
+            ge=0,
+            description="cycle-to-cycle: relative standard deviation of a conductance at each ideal write, "
+            "or of the speed of the state in each round of pulses",
+        ),
+    ] = 0.0
+    read_noise: Annotated[
+        Number,
+        Field(
+            ge=0,
+            description="relative standard deviation of a conductance at each read: one draw a minibatch and "
+            "an evaluation",
+        ),
+    ] = 0.0
+    levels: Annotated[
+        int | None,
+        Field(ge=2, description="conductance levels from Gmin to Gmax with these; none: continuous"),
+    ] = None
+    level_spacing: Annotated[Literal["linear", "log"], Field(description="equal steps, or equal ratios")] = (
+        "linear"
+    )
+    drift: Annotated[DriftSpec | None, Field(description="after a write")] = None
+    stuck: Annotated[StuckSpec, Field(description="cells that cannot be written")] = StuckSpec()
+    mismatch: Annotated[MismatchSpec | None, Field(description="of transistors")] = None
+    temperature: Annotated[
+        Celsius | None,
+        Field(
+            gt=-273.15,
+            description="of the simulation (ngspice's `temp`), and of devices with a parameter "
+            "`temperature`; 27 degC and the devices' own when left out",
+        ),
+    ] = None
+
+
+class ProgrammingSpec(Section):
+    """How updates get into the devices."""
+
+    kind: Annotated[
+        Literal["ideal", "open_loop", "write_verify"],
+        Field(
+            description="`ideal`: the value is there, with the deviations of `devices`; `open_loop`: a pulse "
+            "computed from the nominal device; `write_verify`: pulses and reads until it is near enough"
+        ),
+    ] = "ideal"
+    reference: Annotated[
+        Literal["target", "device"],
+        Field(
+            description="what the next update starts from: the controller's own value, or what the devices "
+            "have"
+        ),
+    ] = "target"
+    tolerance: Annotated[
+        Number,
+        Field(gt=0, lt=1, description="write-verify: allowed error as a share of the target conductance"),
+    ] = 0.02
+    max_rounds: Annotated[int, Field(ge=1, description="write-verify: rounds of reading and pulsing")] = 20
+    raise_voltage: Annotated[
+        Volts | None,
+        Field(description="of pulses that raise the state; chosen from the device when left out"),
+    ] = None
+    lower_voltage: Annotated[Volts | None, Field(description="of pulses that lower it")] = None
+    longest: Annotated[
+        Seconds | None, Field(gt=0, description="greatest width of a pulse; chosen from the device")
+    ] = None
+    lines: Annotated[
+        Literal["separate", "half", "third", "grounded"],
+        Field(
+            description="`separate`: every device has a source of its own; else the devices of a layer are a "
+            "crossbar, with unselected lines at V/2, V/3 or ground, whose neighbours are disturbed"
+        ),
+    ] = "separate"
+
+
+class RobustnessSpec(Section):
+    """After training: test accuracy of the learned network against one deviation at a time.
+
+    The learned values are written once more by an ideal programmer into the run's chip, with that one
+    entry of `devices` replaced and drawn anew.
+    """
+
+    spread: Annotated[
+        list[Annotated[Number, Field(ge=0)]],
+        Field(description="relative spreads of the written conductances", default_factory=list),
+    ]
+    levels: Annotated[
+        list[Annotated[int, Field(ge=2)]],
+        Field(description="numbers of conductance levels", default_factory=list),
+    ]
+    stuck: Annotated[
+        list[Share],
+        Field(description="shares of stuck cells, half of them on, half off", default_factory=list),
+    ]
+    drift: Annotated[
+        list[Annotated[Seconds, Field(gt=0)]],
+        Field(description="times from the write to the use", default_factory=list),
+    ]
+    drift_exponent: Annotated[
+        Number, Field(ge=0, description="mean of nu where `devices.drift` does not give it")
+    ] = 0.05
+    drift_exponent_spread: Annotated[
+        Number, Field(ge=0, description="standard deviation of nu where `devices.drift` does not give it")
+    ] = 0.02
+    draws: Annotated[int, Field(ge=1, description="chips drawn for each value")] = 5
+
+    @model_validator(mode="before")
+    @classmethod
+    def _some(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not any(data.get(k) for k in ("spread", "levels", "stuck", "drift")):
+            raise ValueError("needs a list of values: spread, levels, stuck or drift")
+        return data

@@ -1,0 +1,152 @@
+"""The three kinds of programmers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.updates.programming.array import Array
+from bridge.updates.programming.base import (
+    BoolArray,
+    FloatArray,
+    Programmed,
+    Programmer,
+    ProgrammingError,
+    Settings,
+    Timer,
+)
+
+_MOVED = 0.02  # of the way to go: a smaller measured change is none
+_EFFORT = (0.25, 4.0)
+
+
+class Ideal(Programmer):
+    """Sets the states to those of the targets; stuck devices stay. Nothing is simulated."""
+
+    def _program(self, targets: FloatArray, states: FloatArray, rng: np.random.Generator) -> Programmed:
+        array = self.array
+        new = states.copy()
+        known = {s.name: states[..., k] for k, s in enumerate(array.device.states)}
+        new[..., 0] = array.device.state_for(targets, {**array.own, **known})
+        reached = array.conductances(new)
+        return Programmed(
+            new, reached, reached, np.zeros(array.shape, dtype=np.int64), 0, self.within(reached, targets)
+        )
+
+
+class OpenLoop(Programmer):
+    """One round of pulses from the believed model and the states it is given, without a read."""
+
+    def _program(self, targets: FloatArray, states: FloatArray, rng: np.random.Generator) -> Programmed:
+        array, timer = self.array, Timer()
+        self.bench.states = states.copy()
+        self._renew(rng, 1)
+        wanted = array.device.state_for(targets, array.believed)
+        chosen = np.ones(array.shape, dtype=bool)
+        count = np.zeros(array.shape, dtype=np.int64)
+        for pulses in self._pulses(states, wanted, chosen, np.ones(array.shape)):
+            self.bench.pulse(pulses)
+            count += pulses.given
+        final = self.bench.states.copy()
+        reached = array.conductances(final)
+        good = self.within(reached, targets)
+        return Programmed(
+            final, reached, reached, count, 1, good, (_entry(1, count > 0, reached, targets, good, timer),)
+        )
+
+
+class WriteVerify(Programmer):
+    """Reads, then pulses and reads again, until every device is within the tolerance or out of budget.
+
+    The way that a device went against the way that the model promised sets how much of it the next pulse
+    asks for: devices and lines that differ from the believed model are learned in a few rounds.
+    """
+
+    def _program(self, targets: FloatArray, states: FloatArray, rng: np.random.Generator) -> Programmed:
+        array, settings, timer = self.array, self.settings, Timer()
+        self.bench.states = states.copy()
+        wanted = array.device.state_for(targets, array.believed)
+        measured = self._read(rng)
+        good = self.within(measured, targets)
+        history = [_entry(0, np.zeros_like(good), measured, targets, good, timer)]
+        count = np.zeros(array.shape, dtype=np.int64)
+        idle = np.zeros(array.shape, dtype=np.int64)
+        effort = np.ones((2, *array.shape))
+        rounds = 0
+        while rounds < settings.max_rounds:
+            chosen = ~good & (count < settings.max_pulses) & (idle < settings.patience)
+            if not chosen.any():
+                break
+            rounds += 1
+            now = self._believed_states(measured)
+            self._renew(rng, rounds)
+            pulsed = np.zeros(array.shape, dtype=bool)
+            way = wanted - now[..., 0]
+            sense = np.where(way > 0, 0, 1)
+            share = np.take_along_axis(effort, sense[None], 0)[0]
+            full = np.zeros(array.shape, dtype=bool)
+            for pulses in self._pulses(now, wanted, chosen, share):
+                self.bench.pulse(pulses)
+                pulsed |= pulses.given
+                full |= pulses.given & (pulses.width >= pulses.width.max()) & (pulses.width > 0.0)
+            count += pulsed
+            measured = self._read(rng)
+            good = self.within(measured, targets)
+            gone = array.device.state_for(measured, array.believed) - now[..., 0]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                progress = np.where(pulsed, gone / way, 1.0)
+            still = pulsed & ~(np.abs(progress) > _MOVED)
+            idle = np.where(still, idle + 1, np.where(pulsed, 0, idle))
+            self._learn(effort, sense, share, progress, pulsed & ~full)
+            history.append(_entry(rounds, pulsed, measured, targets, good, timer))
+        final = self.bench.states.copy()
+        return Programmed(final, array.conductances(final), measured, count, rounds, good, tuple(history))
+
+    @staticmethod
+    def _learn(
+        effort: FloatArray, sense: NDArray[Any], share: FloatArray, progress: FloatArray, judged: BoolArray
+    ) -> None:
+        """Scale the effort of pulsed devices by what they went; the longest pulses tell nothing."""
+        factor = np.clip(1.0 / np.clip(progress, 0.25, 4.0), 0.5, 2.0)
+        new = np.clip(np.where(judged, share * factor, share), *_EFFORT)
+        np.put_along_axis(effort, sense[None], new[None], 0)
+
+
+def _entry(
+    number: int, pulsed: BoolArray, measured: FloatArray, targets: FloatArray, good: BoolArray, timer: Timer
+) -> dict[str, float]:
+    error = np.abs(measured / targets - 1.0)
+    return {
+        "round": number,
+        "pulsed": int(pulsed.sum()),
+        "within": float(good.mean()),
+        "median": float(np.median(error)),
+        "worst": float(error.max()),
+        "seconds": timer.lap(),
+    }
+
+
+PROGRAMMERS: dict[str, type[Programmer]] = {
+    "ideal": Ideal,
+    "open_loop": OpenLoop,
+    "write_verify": WriteVerify,
+}
+
+
+def make_programmer(kind: str, array: Array, settings: Settings | None = None, **options: Any) -> Programmer:
+    """Make a programmer by its name.
+
+    Args:
+        kind: `ideal`, `open_loop` or `write_verify`.
+        array: the devices.
+        settings: how.
+        options: further fields of `Programmer`.
+
+    Raises:
+        ProgrammingError: there is no such kind.
+    """
+    if kind not in PROGRAMMERS:
+        raise ProgrammingError(f"unknown programmer {kind!r}; choose one of: {', '.join(PROGRAMMERS)}")
+    return PROGRAMMERS[kind](array, settings or Settings(), **options)

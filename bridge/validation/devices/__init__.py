@@ -1,0 +1,1 @@
+"""Validation of devices against references that do not share the simulator: `tellegen validate`."""

@@ -1,0 +1,180 @@
+"""Every device that ships, by its name on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from bridge.errors import NetworkError, SpecError
+from bridge.validation.devices.bench import NAME
+from bridge.validation.devices.subjects import (
+    FractionalSubject,
+    MemristorSubject,
+    Subject,
+    TransistorSubject,
+    TwoTerminalSubject,
+)
+from bridge.validation.devices.two_terminals import FORMULAS
+from circuits.devices import behavioural, fractional, passive
+from circuits.devices.ald1106 import SIDE, ald1106
+from circuits.devices.base import Element, ModelCard
+from circuits.devices.cards import freepdk45, gf180mcu, level1
+from circuits.devices.diode import diode
+from circuits.devices.memristors import MEMRISTORS
+from circuits.devices.mosfet import mosfet
+
+_LEVEL1 = "parameters of a textbook's size; level 1, Shichman and Hodges (1968)"
+_FREEPDK = "FreePDK45, Stine et al., IEEE Int. Conf. Microelectronic Systems Education, 173 (2007)"
+_BAND: dict[str, Any] = {"low": 1e4, "high": 1e10, "sections": 18.0}
+
+
+def _simple() -> dict[str, tuple[Element, float, float, bool, float]]:
+    """Two-terminals: element, amplitude [V], frequency [Hz], whether lossless, offset [V]."""
+    b = behavioural
+    place = (NAME, "a", "0")
+    return {
+        "resistor": (passive.resistor(*place, conductance=1e-3), 1.0, 1e6, False, 0.0),
+        "capacitor": (passive.capacitor(*place, capacitance=1e-10), 1.0, 1e6, True, 0.0),
+        "inductor": (passive.inductor(*place, inductance=1e-4), 1.0, 1e6, True, 0.0),
+        "diode": (diode(*place), 0.5, 1e6, False, 0.0),
+        "polynomial_capacitor": (
+            b.POLYNOMIAL_CAPACITOR.element(*place, c0=1e-10, c3=1e-10), 1.0, 1e6, True, 0.0),
+        "junction_capacitor": (b.JUNCTION_CAPACITOR.element(*place, c0=2e-10), 0.6, 1e6, True, 0.0),
+        "mos_capacitor": (
+            b.MOS_CAPACITOR.element(*place, cmin=5e-11, cmax=2e-10, threshold=0.05), 0.8, 1e6, True, 0.0),
+        "polynomial_inductor": (
+            b.POLYNOMIAL_INDUCTOR.element(*place, l0=1e-4, a3=1e17), 1.0, 1e6, True, 0.0),
+        "tanh_inductor": (
+            b.TANH_INDUCTOR.element(*place, l0=1e-4, saturation=3e-3), 1.0, 1e6, True, 0.0),
+        "tanh_resistor": (b.TANH_RESISTOR.element(*place, conductance=1e-3), 0.4, 1e6, False, 0.0),
+        "exponential_diode": (
+            b.EXPONENTIAL_DIODE.element(*place, saturation_current=1e-9, emission=1.5), 0.5, 1e6, False, 0.0),
+    }  # fmt: skip
+
+
+def _fractional() -> dict[str, tuple[Element, float, float]]:
+    """Fractional elements: element, amplitude [V], frequency [Hz]."""
+    f = fractional
+    place = (NAME, "a", "0")
+    cubic = f.CUBIC_FRACTIONAL_MEMRISTOR.element(*place, conductance=1e-3, cubic=1e7, low=1e5, high=1e9)
+    tanh = f.TANH_FRACTIONAL_MEMRISTOR.element(*place, conductance=1e-3, saturation=2e-4, low=1e5, high=1e9)
+    linear = f.FRACTIONAL_ELEMENT.element(*place, coefficient=1e-6, order=0.5, **_BAND)
+    return {
+        "fractional_element": (linear, 1.0, 2e6),
+        "cubic_fractional_memristor": (cubic, 1.0, 2e6),
+        "tanh_fractional_memristor": (tanh, 1.0, 2e6),
+    }
+
+
+def _transistor(model: ModelCard, w: float, l: float) -> Element:  # noqa: E741
+    return mosfet(NAME, "d", "g", "s", "b", model=model, w=w, l=l)
+
+
+@lru_cache(maxsize=1)
+def _transistors() -> dict[str, TransistorSubject]:
+    """Transistors whose cards are there: those of packages that are not installed are left out."""
+    body: dict[str, Any] = {"vto": 0.5, "kp": 1e-4, "gamma": 0.4, "phi": 0.7, "lambda_": 0.05}
+    known: list[tuple[str, ModelCard, float, float, float, str, str]] = [
+        ("nmos_level1", level1("nlevel1", **body), 10e-6, 1e-6, 3.0, "n-channel MOSFET, level 1", _LEVEL1),
+        ("pmos_level1", level1("plevel1", "pmos", **{**body, "vto": -0.5}), 10e-6, 1e-6, 3.0,
+         "p-channel MOSFET, level 1", _LEVEL1),
+        ("ald1106", ald1106(), SIDE, SIDE, 5.0, "ALD1106, fitted to its data sheet",
+         "level 1 fitted to three typical values of the ALD1106/ALD1116 data sheet, Advanced Linear Devices"),
+    ]  # fmt: skip
+    with suppress(NetworkError):
+        known += [
+            (
+                "freepdk45_nmos",
+                freepdk45("NMOS_VTG"),
+                1e-6,
+                5e-8,
+                1.0,
+                "FreePDK45 n-channel, BSIM4",
+                _FREEPDK,
+            ),
+            (
+                "freepdk45_pmos",
+                freepdk45("PMOS_VTG"),
+                1e-6,
+                5e-8,
+                1.0,
+                "FreePDK45 p-channel, BSIM4",
+                _FREEPDK,
+            ),
+        ]
+    with suppress(NetworkError):
+        known.append(
+            ("gf180mcu_nmos", gf180mcu(w=1e-6), 1e-6, 2.8e-7, 3.3, "gf180mcu n-channel, BSIM4",
+             "gf180mcu, nfet_03v3")
+        )  # fmt: skip
+    return {
+        name: TransistorSubject(name, _transistor(card, width, length), supply, title, source)
+        for name, card, width, length, supply, title, source in known
+    }
+
+
+def names() -> list[str]:
+    """Every device that can be validated, memristors with each of their published sets."""
+    sets = [f"{kind}:{p.name}" for kind, device in MEMRISTORS.items() for p in device.published]
+    return [*sets, *_simple(), *_fractional(), *_transistors()]
+
+
+def subject(
+    name: str, values: Mapping[str, float] | None = None, limits: Mapping[str, Any] | None = None
+) -> Subject:
+    """A device by name.
+
+    Args:
+        name: `kind`, or `kind:set` for a memristor; a kind alone means its first set.
+        values: parameters that replace the set's or the element's.
+        limits: specifications that replace the class's, by quantity.
+
+    Raises:
+        SpecError: no such device, set or parameter, or a value out of bounds.
+    """
+    changes, given = dict(limits or {}), dict(values or {})
+    kind, _, chosen = name.partition(":")
+    try:
+        if kind in MEMRISTORS:
+            return _memristor(kind, chosen, given, changes)
+        if not chosen and kind in _simple():
+            element, amplitude, frequency, lossless, offset = _simple()[kind]
+            element = element.replace(**given)
+            return TwoTerminalSubject(
+                kind, element, FORMULAS[kind], amplitude, frequency, lossless, offset, changes
+            )
+        if not chosen and kind in _fractional():
+            element, amplitude, frequency = _fractional()[kind]
+            return FractionalSubject(kind, element.replace(**given), amplitude, frequency, changes)
+        if not chosen and kind in _transistors():
+            known = _transistors()[kind]
+            return replace(known, element=known.element.replace(**given), limits=changes)
+    except NetworkError as error:
+        raise SpecError(f"{name}: {error}") from None
+    raise SpecError(f"there is no device {name!r} to validate; choose from: {', '.join(names())}")
+
+
+def _memristor(
+    kind: str, chosen: str, given: Mapping[str, float], changes: Mapping[str, Any]
+) -> MemristorSubject:
+    device = MEMRISTORS[kind]
+    published = device.set_named(chosen) if chosen else device.published[0]
+    values = device.values(published.name, **given)
+    device.element(NAME, "a", "0", **dict[str, Any](values))  # checks every value
+    note = f"the user's values for {', '.join(given)}; else {published.source}" if given else ""
+    return MemristorSubject(f"{kind}:{published.name}", device, published, values, limits=changes, note=note)
+
+
+def expected_unit(found: Subject, parameter: str) -> str:
+    """The unit of a parameter.
+
+    Raises:
+        SpecError: the device has none of that name.
+    """
+    try:
+        return found.device.parameters[found.device.index(parameter)].unit
+    except NetworkError as error:
+        raise SpecError(str(error)) from None

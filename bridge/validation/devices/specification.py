@@ -1,0 +1,211 @@
+"""Specifications as data sheets write them: minimum, typical value, maximum, unit; and whether they hold.
+
+The limits are declared here once a class of devices, with exceptions by device. A value that could not be
+measured fails.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bridge.errors import SpecError
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The limits of one quantity.
+
+    Attributes:
+        minimum: smallest value allowed; `None` for none.
+        typical: what is usual or published; `None` where nothing is.
+        maximum: largest value allowed; `None` for none.
+        unit: SI unit, `1` for a plain number.
+        meaning: what the quantity is, in one line.
+    """
+
+    minimum: float | None = None
+    typical: float | None = None
+    maximum: float | None = None
+    unit: str = "1"
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Specification:
+    """A measured value with its limits.
+
+    Attributes:
+        name: of the quantity.
+        value: as measured; `None` where it could not be.
+        limit: what is allowed.
+    """
+
+    name: str
+    value: float | None
+    limit: Limit
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is a finite value within the limits."""
+        if self.value is None or not math.isfinite(self.value):
+            return False
+        low, high = self.limit.minimum, self.limit.maximum
+        return (low is None or self.value >= low) and (high is None or self.value <= high)
+
+    def to_json(self) -> dict[str, Any]:
+        """As one JSON object; a value that is not finite is `None`."""
+        known = self.value is not None and math.isfinite(self.value)
+        return {
+            "name": self.name,
+            "value": self.value if known else None,
+            "minimum": self.limit.minimum,
+            "maximum": self.limit.maximum,
+            "unit": self.limit.unit,
+            "pass": self.passed,
+        }
+
+
+def _most(maximum: float, meaning: str, unit: str = "1", typical: float | None = None) -> Limit:
+    return Limit(None, typical, maximum, unit, meaning)
+
+
+def _least(minimum: float, meaning: str, unit: str = "1", typical: float | None = None) -> Limit:
+    return Limit(minimum, typical, None, unit, meaning)
+
+
+GRADIENT = _most(1e-3, "adjoint gradient against finite differences, one-device circuit", typical=1e-4)
+SIMULATION = _most(1e-3, "largest difference of ngspice's current from the reference, share of the peak")
+ORDER = _least(1.5, "order of the error in the time step, from halving it", typical=2.0)
+POWER = _least(-1e-6, "smallest power taken up, share of the largest: never negative")
+
+MEMRISTOR: Mapping[str, Limit] = {
+    "current against integration": SIMULATION,
+    "order in the step": ORDER,
+    "B sources against Verilog-A": _most(1e-4, "largest difference of the current, share of the peak"),
+    "pinched loop": _most(1e-4, "current where the voltage is zero, share of the peak"),
+    "two tones": _most(1e-4, "current where the voltage of two tones is zero, share of the peak"),
+    "loop at high frequency": _most(0.1, "lobe area at the highest frequency, share of the largest"),
+    "loop grows with frequency": _most(
+        1.0, "largest ratio of the lobe areas of successive decades from the largest one on"
+    ),
+    "sense of the loop": _least(1e-6, "area of the lobes, positive in the published sense, normalised"),
+    "switching time against integration": _most(0.02, "largest relative difference"),
+    "switching time grows with voltage": _most(1.0, "largest ratio of the times of successive voltages"),
+    "potentiation": _least(1e-3, "rise of the conductance by identical pulses, share of the start"),
+    "depression": _least(1e-3, "fall of the conductance by identical pulses, share of the end"),
+    "pulses against integration": _most(0.01, "largest difference of the conductance, share of its range"),
+    "nonlinearity of potentiation": _most(1.0, "distance of the curve from a straight line"),
+    "nonlinearity of depression": _most(1.0, "distance of the curve from a straight line"),
+    "asymmetry": _most(1.0, "distance of the curves of potentiation and depression"),
+    "least power": POWER,
+    "energy of a cycle": _least(0.0, "taken up in one cycle", "J"),
+    "corners without convergence": _most(0.0, "runs with one parameter 10 % off that give no result"),
+    "state beyond its bounds": _most(1e-3, "at the corners, share of the range"),
+    "temperatures against integration": SIMULATION,
+    "gradient error": GRADIENT,
+    "measured current": _most(0.25, "RMS residual of the fit, share of the measured RMS", typical=0.2),
+}
+TWO_TERMINAL: Mapping[str, Limit] = {
+    "current against formula": SIMULATION,
+    "order in the step": ORDER,
+    "B sources against Verilog-A": MEMRISTOR["B sources against Verilog-A"],
+    "least power": POWER,
+    "energy of a cycle": _least(0.0, "taken up in one cycle", "J"),
+    "energy not returned": _most(1e-3, "net energy of a cycle, share of what is stored: a lossless element"),
+    "corners without convergence": MEMRISTOR["corners without convergence"],
+    "gradient error": GRADIENT,
+}
+FRACTIONAL: Mapping[str, Limit] = {
+    "current against integration": SIMULATION,
+    "order in the step": ORDER,
+    "magnitude within the band": _most(0.05, "of the admittance, relative difference from the ideal law"),
+    "phase within the band": _most(0.05, "of the admittance, difference from the ideal law", "rad"),
+    "linear limit": _most(1e-3, "current with a linear law against a resistor's, share of the peak"),
+    "energy of a cycle": _least(0.0, "taken up from rest in the whole transient", "J"),
+    "gradient error": GRADIENT,
+}
+TRANSISTOR: Mapping[str, Limit] = {
+    "drain current against formula": _most(1e-3, "largest difference, share of the largest current"),
+    "gm": _most(1e-3, "reported transconductance against differences of the current"),
+    "gds": _most(1e-3, "reported output conductance against differences of the current"),
+    "gmbs": _most(1e-3, "reported bulk transconductance against differences of the current"),
+    "exchange of drain and source": _most(1e-6, "current after exchange, share of the largest"),
+    "current falls with gate voltage": _most(1e-9, "largest fall of the current, share of the largest"),
+    "on-off ratio": _least(1e3, "of the drain currents at full and at zero gate voltage"),
+    "least power": POWER,
+    "gradient error": GRADIENT,
+}
+CLASSES = {
+    "memristor": MEMRISTOR,
+    "two-terminal": TWO_TERMINAL,
+    "fractional": FRACTIONAL,
+    "transistor": TRANSISTOR,
+}
+_SUBSTRATE = (
+    "reported against differences of the current: the substrate current is not in it; gradients measure it"
+)
+EXCEPTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "gf180mcu_nmos": {
+        "gm": {"maximum": 0.01, "meaning": _SUBSTRATE},
+        "gds": {"maximum": 0.3, "meaning": _SUBSTRATE},
+        "gmbs": {"maximum": 0.01, "meaning": _SUBSTRATE},
+    }
+}
+"""Limits that differ, by device and quantity."""
+
+
+@dataclass
+class Sheet:
+    """The specifications of one device, filled while it is measured.
+
+    Attributes:
+        limits: by quantity.
+        changes: limits that the user gave, by quantity.
+        found: the specifications in the order in which they were measured.
+    """
+
+    limits: Mapping[str, Limit]
+    changes: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    found: list[Specification] = field(default_factory=list)
+
+    def add(self, name: str, value: float | None, limit: Limit | None = None) -> Specification:
+        """A measured value; its limits are the class's, unless some are given here or by the user."""
+        own = limit or self.limits[name]
+        made = Specification(name, None if value is None else float(value), _changed(own, self.changes, name))
+        self.found.append(made)
+        return made
+
+    def unused(self) -> list[str]:
+        """Quantities that the user gave limits for and that were not measured."""
+        return sorted(set(self.changes) - {s.name for s in self.found})
+
+
+def _changed(limit: Limit, changes: Mapping[str, Mapping[str, float | None]], name: str) -> Limit:
+    return replace(limit, **changes.get(name, {}))  # type: ignore[arg-type]
+
+
+def sheet_for(
+    family: str, device: str, changes: Mapping[str, Mapping[str, float | None]] | None = None
+) -> Sheet:
+    """An empty sheet.
+
+    Args:
+        family: one of `CLASSES`.
+        device: its name, `kind` or `kind:set`; exceptions of the kind come before those of the set.
+        changes: the user's limits by quantity.
+
+    Raises:
+        SpecError: limits that contradict each other.
+    """
+    limits = dict(CLASSES[family])
+    for key in (device.partition(":")[0], device):
+        for name, values in EXCEPTIONS.get(key, {}).items():
+            limits[name] = replace(limits[name], **values)
+    for name, values in (changes or {}).items():
+        low, high = values.get("minimum"), values.get("maximum")
+        if low is not None and high is not None and low > high:
+            raise SpecError(f"specifications: {name}: the minimum {low:g} is above the maximum {high:g}")
+    return Sheet(limits, dict(changes or {}))

@@ -1,0 +1,158 @@
+"""What is validated: one class for each family of devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.dynamics import FIXED_GRID
+from circuits.deck import SolverOptions
+from circuits.devices.base import Device, Element
+from circuits.devices.memristors.base import Memristor, Published
+
+FloatArray = NDArray[np.float64]
+STEPS = 2000
+"""Time steps of a cycle."""
+ABRUPT: Mapping[str, float] = {"stanford_pku:dc sweep": 2e-4}
+"""Devices that switch within a small part of a time step. Their steps follow the truncation error, and their
+current is compared within a window of time, given here as a share of the cycle."""
+
+Changes = Mapping[str, Mapping[str, float | None]]
+
+
+@dataclass(frozen=True)
+class MemristorSubject:
+    """A memristive device with one set of parameters.
+
+    Attributes:
+        name: `kind:set`.
+        device: the declaration, which the reference integrates.
+        published: the set whose stimulus and figures are used.
+        values: every parameter.
+        simulated: what ngspice simulates; the same declaration, unless a test injects a fault.
+        limits: the user's specifications.
+        note: where the parameters come from when they are not the set's.
+    """
+
+    name: str
+    device: Memristor
+    published: Published
+    values: Mapping[str, float]
+    simulated: Memristor | None = None
+    limits: Changes = field(default_factory=dict)
+    note: str = ""
+    family = "memristor"
+
+    @property
+    def steps(self) -> int:
+        """Time steps of a cycle."""
+        return STEPS
+
+    @property
+    def window(self) -> float:
+        """Half the width of the window of time [s] within which currents are compared."""
+        return ABRUPT.get(self.name, 0.0) * self.published.stimulus.period
+
+    @property
+    def options(self) -> SolverOptions:
+        """Of the simulations."""
+        return SolverOptions() if self.name in ABRUPT else FIXED_GRID
+
+    @property
+    def placed(self) -> Memristor:
+        """The device that ngspice simulates."""
+        return self.simulated or self.device
+
+
+Formula = Callable[[Mapping[str, float], FloatArray, FloatArray, FloatArray], FloatArray]
+"""`f(values, u, du_dt, integral of u dt)`: the branch current, written without the declaration."""
+
+
+@dataclass(frozen=True)
+class TwoTerminalSubject:
+    """A two-terminal that is not memristive.
+
+    Attributes:
+        name: its kind.
+        element: between node `a` and ground.
+        formula: its current by plain numpy.
+        amplitude: of the sine that drives it [V].
+        offset: added to the sine [V].
+        frequency: [Hz].
+        lossless: whether a cycle takes up no energy.
+        corners: parameters that are varied by 10 %.
+        limits: the user's specifications.
+    """
+
+    name: str
+    element: Element
+    formula: Formula
+    amplitude: float
+    frequency: float
+    lossless: bool
+    offset: float = 0.0
+    limits: Changes = field(default_factory=dict)
+    family = "two-terminal"
+
+    @property
+    def device(self) -> Device:
+        """Its declaration."""
+        return self.element.device
+
+
+@dataclass(frozen=True)
+class FractionalSubject:
+    """A fractional element or fractional memristor.
+
+    Attributes:
+        name: its kind.
+        element: between node `a` and ground.
+        amplitude: of the sine that drives it [V].
+        frequency: within its band [Hz].
+        limits: the user's specifications.
+    """
+
+    name: str
+    element: Element
+    amplitude: float
+    frequency: float
+    limits: Changes = field(default_factory=dict)
+    family = "fractional"
+
+    @property
+    def device(self) -> Device:
+        """Its declaration."""
+        return self.element.device
+
+
+@dataclass(frozen=True)
+class TransistorSubject:
+    """A transistor with its model card.
+
+    Attributes:
+        name: on the command line.
+        element: between nodes `d g s b`.
+        supply: largest magnitude of its voltages [V].
+        title: heading of the report.
+        source: of the card.
+        limits: the user's specifications.
+    """
+
+    name: str
+    element: Element
+    supply: float
+    title: str
+    source: str
+    limits: Changes = field(default_factory=dict)
+    family = "transistor"
+
+    @property
+    def device(self) -> Device:
+        """Its declaration."""
+        return self.element.device
+
+
+Subject = MemristorSubject | TwoTerminalSubject | FractionalSubject | TransistorSubject

@@ -1,0 +1,273 @@
+"""Experiments on devices that deviate and are programmed: what they hold, that they resume, refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from run_folders import PROGRAM, Command, assert_same, checkpoints, metrics, parameters
+
+from bridge.errors import SpecError
+from bridge.experiment.build import Experiment
+from bridge.experiment.training import run_experiment
+from bridge.updates.conductances import Readout
+from bridge.updates.nonidealities import quantise
+
+pytestmark = pytest.mark.usefixtures("no_report")
+
+MEMRISTORS = (
+    "circuit={topology: layered, hidden: [2], bias: 0.4, gain: 4, diode: {saturation_current: 1e-11}, "
+    "synapse: {kind: memristor, published: jo}}",
+    "estimator.beta=1e-11", "engine={abstol: 1e-16}",
+)  # fmt: skip
+DEVIATIONS = "devices={spread: [{parameters: [a1, a2], relative: 0.05}], cycle_noise: 0.05, levels: 32}"
+WRITE_VERIFY = "training.programming={kind: write_verify, tolerance: 0.05}"
+IDEAL_DEVIATIONS = (
+    "devices={spread: [{parameters: [conductance], relative: 0.1}], cycle_noise: 0.05, read_noise: 0.02, "
+    "levels: 16, level_spacing: log, stuck: {on: 0.05, off: 0.05}, "
+    "drift: {exponent: 0.05, exponent_spread: 0.01, elapsed: 100}}"
+)
+LIMIT = 120.0  # seconds: of waiting for something that has to happen
+
+
+def train(small: Path, name: str, *overrides: str, workers: int = 1) -> tuple[Path, dict[str, Any]]:
+    """Run the small experiment with other values; its folder and results."""
+    out = small.parent / name
+    results = run_experiment(Experiment.load(small, overrides), out=out, workers=workers)
+    assert json.loads((out / "results.json").read_text()) == results
+    return out, results
+
+
+def stopped(small: Path, name: str, epoch: int, *overrides: str) -> Path:
+    """The same, interrupted behind an epoch and resumed with another number of workers."""
+    experiment, out = Experiment.load(small, overrides), small.parent / name
+
+    def stop(stage: str, done: int, *_: object) -> None:
+        if (stage, done) == ("epoch", epoch):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(experiment, out=out, progress=stop)
+    run_experiment(experiment, out=out, resume=True, workers=2)
+    return out
+
+
+# --- what happens between the controller and the circuit ------------------------------------------------
+
+
+def test_ideal_devices_change_nothing(small: Path) -> None:
+    plain, _ = train(small, "plain")
+    ideal, _ = train(small, "ideal", "training.programming={kind: ideal}", "devices={}")
+    assert (checkpoints(plain) == checkpoints(ideal)).all()
+    extra = metrics(ideal)
+    pd.testing.assert_frame_equal(metrics(plain), extra.drop(columns=["pulses", "programming_error"]))
+    assert (extra["programming_error"] == 0.0).all()
+    assert "pulses" not in metrics(plain)
+    table = parameters(ideal)
+    assert (table["device"] == table["final"]).all()
+    assert "device" not in parameters(plain)
+
+
+def test_devices_have_levels_and_the_controller_has_not(small: Path) -> None:
+    run, _ = train(small, "run", "devices={levels: 8, level_spacing: log}")
+    table = parameters(run)
+    nearest = quantise(*(table[c].to_numpy() for c in ("final", "lower", "upper")), 8, "log")
+    np.testing.assert_allclose(table["device"], nearest, rtol=1e-12)
+    assert table["device"].nunique() <= 8 < table["final"].nunique()
+    # Of a device that stays on its level nothing is written.
+    table = metrics(run)
+    assert table["pulses"][0] == len(parameters(run))
+    assert (table["pulses"][1:] < 2 * len(parameters(run))).all()
+    assert (table["programming_error"] > 0).all()
+
+
+def test_a_stuck_device_is_not_moved_but_its_target_is(small: Path) -> None:
+    run, _ = train(small, "run", "devices={stuck: {on: 0.3, off: 0.3}}")
+    table = parameters(run)
+    on, off = table["device"] == table["upper"], table["device"] == table["lower"]
+    assert on.any()
+    assert off.any()
+    free = ~(on | off)
+    assert (table["device"][free] == table["final"][free]).all()
+    assert (table["initial"] != table["final"])[on | off].any()
+
+
+def test_the_reference_decides_where_an_update_starts(small: Path) -> None:
+    """With coarse levels and steps of one size a controller that reads its devices back stays beside them."""
+    rule = "training.optimizer={kind: manhattan, learning_rate: 1e-3}"
+    coarse = (
+        "devices={levels: 8, level_spacing: log}",
+        rule,
+        "training.batch_size=4",
+    )  # three updates, all alike
+    target, _ = train(small, "target", *coarse)
+    device, _ = train(small, "device", *coarse, "training.programming={kind: ideal, reference: device}")
+    table = parameters(device)
+    assert np.abs(np.log(table["final"] / table["device"])).max() == pytest.approx(1e-3, rel=1e-6)
+    table = parameters(target)
+    np.testing.assert_allclose(np.abs(np.log(table["final"] / table["initial"])), 3e-3, rtol=1e-6)
+    assert (np.abs(np.log(table["final"] / table["device"])) > 0.01).all()
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "{kind: manhattan, learning_rate: 0.05}",
+        "{kind: stochastic, learning_rate: 0.3, scale: 0.05}",
+        "{kind: threshold, learning_rate: 10, threshold: 0.001}",
+    ],
+)
+def test_pulse_rules_learn(small: Path, optimizer: str) -> None:
+    run, results = train(small, "run", f"training.optimizer={optimizer}", "training.epochs=40")
+    assert results["train_loss"] < 0.8 * metrics(run)["train_loss"][0]
+
+
+def test_write_verify_brings_spread_devices_within_its_tolerance(small: Path) -> None:
+    """Judged by the law of the device itself: `a1 x sinh(0.1 b) / 0.1` with each device's own `a1`."""
+    run, _ = train(small, "run", *MEMRISTORS, DEVIATIONS, WRITE_VERIFY, "training.epochs=1")
+    experiment = Experiment.load(run / "spec.yaml")
+    network = experiment.network(experiment.data())
+    table = parameters(run)
+    own = np.array([network.element(n).value("a1") for n in table["element"]])
+    assert 0.01 < np.std(own) / 3.7e-7 < 0.1
+    reached = own * table["device"] * np.sinh(0.1 * 0.7) / 0.1
+    scale = 3.7e-7 * np.sinh(0.1 * 0.7) / 0.1
+    asked = quantise(table["final"].to_numpy() * scale, 0.01 * scale * np.ones(1), scale * np.ones(1), 32)
+    error = np.abs(reached / asked - 1.0)
+    assert error.max() < 0.055
+    assert error.mean() > 1e-4
+    table = metrics(run)
+    assert (table["pulses"] > 0).all()
+    assert (table["programming_error"] < 0.03).all()
+
+
+def test_open_loop_misses_by_the_spread_of_the_devices(small: Path) -> None:
+    errors = []
+    for kind in ("open_loop", "write_verify"):
+        flag = f"training.programming={{kind: {kind}, tolerance: 0.005}}"
+        run, _ = train(small, kind, *MEMRISTORS, DEVIATIONS.replace(", levels: 32", ""), flag,
+                       "training.epochs=1")  # fmt: skip
+        errors.append(metrics(run)["programming_error"][1])
+    assert errors[0] > 3 * errors[1]
+
+
+# --- the same run again ---------------------------------------------------------------------------------
+
+
+def test_noisy_runs_resume_and_do_not_depend_on_workers(small: Path) -> None:
+    flags = (IDEAL_DEVIATIONS, "training.epochs=5", "robustness={spread: [0.2], stuck: [0.1], draws: 2}")
+    run, results = train(small, "run", *flags)
+    assert_same(run, train(small, "two", *flags, workers=2)[0])
+    again = stopped(small, "again", 2, *flags)
+    assert_same(run, again)
+    for other in ("two", "again"):
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(run / "robustness.parquet"),
+            pd.read_parquet(small.parent / other / "robustness.parquet"),
+            check_exact=True,
+        )
+    different, _ = train(small, "different", *flags, "seed=2")
+    assert (parameters(different)["device"] != parameters(run)["device"]).any()
+    assert results["test_loss"] == metrics(run)["test_loss"].iloc[-1]  # the same read
+
+
+def test_a_programmed_run_that_is_killed_ends_as_if_nothing_had_been(small: Path) -> None:
+    flags = (*MEMRISTORS, DEVIATIONS, WRITE_VERIFY, "training.epochs=3", "training.batch_size=4")
+    run, _ = train(small, "run", *flags)
+    out = small.parent / "killed"
+    line = [str(PROGRAM), "run", str(small), *(p for f in flags for p in ("-s", f)), "--out", str(out)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        end = time.monotonic() + LIMIT
+        while not (out / "checkpoints" / "epoch_0001.npz").exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end
+            time.sleep(0.005)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert psutil.wait_procs(workers, timeout=LIMIT)[1] == []
+    assert not (out / "results.json").exists()
+    run_experiment(Experiment.load(small, flags), out=out, resume=True, workers=2)
+    assert_same(run, out)
+
+
+# --- robustness -----------------------------------------------------------------------------------------
+
+
+def test_robustness_without_deviation_is_the_learned_network(small: Path) -> None:
+    flags = "robustness={spread: [0, 0.5], stuck: [0, 0.5], drift: [1, 1e6], levels: [2], draws: 3}"
+    run, results = train(small, "run", flags, "training.epochs=10")
+    table = pd.read_parquet(run / "robustness.parquet")
+    assert list(table) == ["quantity", "value", "draw", "test_loss", "test_accuracy"]
+    assert len(table) == 7 * 3
+    none = table[
+        ((table["value"] == 0) & table["quantity"].isin(["spread", "stuck"]))
+        | ((table["value"] == 1) & (table["quantity"] == "drift"))
+    ]
+    assert len(none) == 9
+    assert (none["test_loss"] == results["test_loss"]).all()
+    some = table.drop(none.index)
+    assert (some["test_loss"] != results["test_loss"]).all()
+    for name in ("spread", "stuck", "drift"):
+        assert some[some["quantity"] == name]["test_loss"].nunique() == 3  # a chip each
+    for entry in results["robustness"]:
+        part = table[(table["quantity"] == entry["quantity"]) & (table["value"] == entry["value"])]
+        assert entry["test_accuracy"] == pytest.approx(part["test_accuracy"].mean())
+        assert entry["draws"] == 3
+
+
+# --- what is refused ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["training.programming={kind: write_verify}"], "write_verify needs memristors as synapses"),
+        (["devices={spread: [{parameters: [a1], relative: 0.1}]}"], "no element has such a fixed parameter"),
+        (["devices={mismatch: {threshold: 3}}"], "the network has no transistor"),
+        (["devices={stuck: {on: 0.7, off: 0.7}}"], "the shares are more than 1 together"),
+        (["devices={levels: 1}"], "must be at least 2"),
+        (["devices={drift: {exponent: 0.1, elapsed: 1ms}}"], "elapsed is before reference_time"),
+        (["circuit.synapse={kind: memristor, model: yakopcik}"], "unknown model 'yakopcik'"),
+        (["circuit.synapse={kind: memristor, published: joe}"], "no published set 'joe'"),
+        (["circuit.synapse={kind: memristor, parameters: {a3: 1}}"], "no parameter 'a3'"),
+        (["circuit.synapse={kind: memristor, state: {upper: 2}}"], "leave what the device reaches"),
+        (["training.optimizer={kind: stochastic, learning_rate: 1}"], "stochastic needs scale"),
+        (["robustness={draws: 3}"], "needs a list of values"),
+        (
+            [*MEMRISTORS, "devices={spread: [{parameters: [conductance], relative: 0.1}]}", WRITE_VERIFY],
+            "is for ideal programming",
+        ),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_in_one_line(
+    small: Path, command: Command, flags: list[str], said: str
+) -> None:
+    answer = command("run", small.name, "--out", "run", *(p for f in flags for p in ("-s", f)))
+    assert (answer.status, answer.out, len(answer.err.splitlines())) == (2, "", 1)
+    assert said in answer.err
+    assert not (small.parent / "run").exists()
+
+
+def test_a_checkpoint_without_its_devices_is_refused(small: Path) -> None:
+    experiment = Experiment.load(small, ("devices={levels: 8}", "training.epochs=2"))
+    split = experiment.data()
+    network = experiment.network(split)
+    hardware = experiment.hardware(split, network)
+    assert hardware is not None
+    with pytest.raises(SpecError, match="start the run anew"):
+        hardware.load_state_dict({})
+    state = hardware.state_dict()
+    with pytest.raises(SpecError, match="not those of this network"):
+        hardware.load_state_dict({**state, "stored": state["stored"][1:]})
+    hardware.load_state_dict(state)
+    assert len(Readout(network).places) == len(network.trainable)

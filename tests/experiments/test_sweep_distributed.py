@@ -1,0 +1,108 @@
+"""Sweeps on a Dask scheduler with two workers on the loopback interface, each a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from run_folders import PROGRAM, Command, assert_same
+from sweep_folders import SWEEP, rows, undisturbed, write_sweep
+
+pytest.importorskip("distributed")
+
+LIMIT = 240.0  # seconds: of waiting for something that has to happen
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """Address of a scheduler, and its two workers."""
+    file = tmp_path / "scheduler.json"
+    with contextlib.ExitStack() as stack, (tmp_path / "dask.log").open("wb") as log:
+
+        def start(kind: str, *flags: str) -> subprocess.Popen[bytes]:
+            line = [
+                sys.executable,
+                "-m",
+                f"distributed.cli.dask_{kind}",
+                "--scheduler-file",
+                str(file),
+                *flags,
+            ]
+            process = subprocess.Popen(line, stdout=log, stderr=log, cwd=tmp_path)
+            stack.callback(process.wait, LIMIT)
+            stack.callback(process.kill)
+            return process
+
+        start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        end = time.monotonic() + LIMIT
+        address = ""
+        while not address:
+            with contextlib.suppress(OSError, ValueError):
+                address = json.loads(file.read_text())["address"]
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        flags = ("--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard")
+        workers = [start("worker", *flags) for _ in range(2)]
+        wait_for_workers(address, 2)
+        yield address, workers
+
+
+def wait_for_workers(address: str, number: int) -> None:
+    code = f"from distributed import Client; Client({address!r}).wait_for_workers({number}, timeout={LIMIT})"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=LIMIT)
+
+
+def finished(folder: Path) -> set[str]:
+    return {f.parent.name for f in folder.glob("runs/*/results.json")}
+
+
+def test_a_dask_sweep_that_loses_a_worker_equals_the_local_one(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    cluster: tuple[str, list[subprocess.Popen[bytes]]],
+) -> None:
+    address, workers = cluster
+    reference = undisturbed(tmp_path_factory)
+    file, out = write_sweep(tmp_path, SWEEP.replace("seeds: 3", "seeds: 1")), tmp_path / "sweep"
+    line = [str(PROGRAM), "sweep", str(file), "--out", str(out), "--dask", address, "--json"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            end = time.monotonic() + LIMIT
+            while len(finished(out)) < 2:
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < end
+                time.sleep(0.01)
+            below = psutil.Process(workers[0].pid).children(recursive=True)
+            assert any("bridge.sweep.worker" in p.cmdline() for p in below)
+            workers[0].kill()
+            assert psutil.wait_procs(below, timeout=30)[1] == [], "the run's process outlived its worker"
+            assert len(finished(out)) < 8
+            printed, errors = process.communicate(timeout=LIMIT)
+        finally:
+            process.kill()
+    assert process.returncode == 0, errors
+    assert json.loads(printed.splitlines()[-1])["finished"] == 8
+    local = rows(reference)
+    local = local[local["seed"] == 1].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows(out), local, check_exact=True)
+    for run in local["folder"]:
+        assert_same(out / run, reference / run)
+
+
+def test_a_scheduler_that_is_not_there(tmp_path: Path, tellegen: Command) -> None:
+    file = write_sweep(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    answer = tellegen("sweep", file, "--dask", "tcp://127.0.0.1:9", "--out", "sweep")
+    assert (answer.status, answer.out) == (1, "")
+    assert "--dask tcp://127.0.0.1:9: no scheduler answers" in answer.err.splitlines()[-1]
+    assert len(answer.err.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
