@@ -271,7 +271,7 @@ def _main(
 def main() -> None:
     """Run the command; a wrong input ends with one clear line and exit status 2."""
     try:
-        app()
+        app(prog_name="tellegen")
     except SpecError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
