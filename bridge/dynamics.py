@@ -108,8 +108,7 @@ class DynamicPlan:
         found = []
         for entry in self.flat.trainable:
             element, context = self.flat.element(entry.element), known[entry.element]
-            more = (context,) if context.compiled else ()
-            found.append(element.device.alter_target(element, entry.parameter, *more))
+            found.append(element.device.alter_target(element, entry.parameter, context))
         return tuple(found)
 
 

@@ -199,7 +199,7 @@ class Training:
         return {"robustness": summary(table)}
 
     def finish(self, state: TrainingState) -> dict[str, Any]:
-        """Evaluate the learned network, record a sample, write results and report."""
+        """Evaluate the learned network, record a sample, write results."""
         path, test = self.folder.path, self.split.test
         self.folder.save_tables(state, self.network)
         measured, outputs = self.evaluate("test", test)
@@ -229,7 +229,6 @@ class Training:
         }
         write_json_atomic(path / "results.json", results)
         self.folder.log("finished")
-        write_report(path)
         return results
 
 
@@ -240,6 +239,7 @@ def run_experiment(
     resume: bool = False,
     workers: int | None = None,
     progress: Progress = lambda *_: None,
+    report: bool = True,
 ) -> dict[str, Any]:
     """Train an experiment's network in ngspice and leave a run folder.
 
@@ -249,6 +249,7 @@ def run_experiment(
         resume: continue an unfinished run in that folder (or the newest of this experiment).
         workers: simulator processes, instead of the file's number; results do not depend on it.
         progress: called after every minibatch and every epoch.
+        report: write the run's report, which takes longer than a short run.
 
     Returns:
         The summary that is also in the folder's `results.json`.
@@ -260,7 +261,7 @@ def run_experiment(
     folder = RunFolder.choose(experiment, None if out is None else Path(out), resume)
     done = folder.results()
     if done is not None:
-        if not (folder.path / "report.html").exists():  # killed between the results and the report
+        if report and not (folder.path / "report.html").exists():  # killed between the results and the report
             write_report(folder.path)
         return {**done, "run": str(folder.path)}
     experiment.training()
@@ -292,10 +293,13 @@ def run_experiment(
                 state = training.begin()
                 while state.epoch < training.spec.epochs and not state.stopped:
                     training.epoch(state)
-                return training.finish(state)
+                results = training.finish(state)
             except TellegenError as error:
                 folder.log(f"failed: {error}")
                 raise
             finally:
                 if training.hardware is not None:
                     training.hardware.close()
+        if report:
+            write_report(folder.path)
+        return results

@@ -13,10 +13,9 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
 
+from bridge.experiment.progress import progress_bars
 from bridge.report.text import number
 from bridge.sweep.plan import Plan
 from bridge.sweep.results import Sweep
@@ -149,20 +148,12 @@ def _text(value: Any) -> str:
 @contextmanager
 def _progress(plan: Plan) -> Iterator[Progress]:
     """A bar on standard error, and nothing where that is no terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda *_: None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[remark]}"),
-    )
     metric, rising = plan.spec.metric.name, plan.spec.metric.rising
     best: list[float] = []
-    with Bars(*columns, console=console) as bars:
+    with progress_bars() as bars:
+        if bars is None:
+            yield lambda *_: None
+            return
         task = bars.add_task(plan.name, total=len(plan.runs) or None, remark="")
 
         def update(done: int, total: int, failed: int, value: float | None) -> None:

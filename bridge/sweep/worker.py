@@ -21,9 +21,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from bridge.errors import TellegenError, WorkerError
-from bridge.experiment import training
 from bridge.experiment.store import RunLockedError
-from bridge.report import write_report
+from bridge.experiment.training import run_experiment
 from bridge.sweep.runner import ATTEMPTS, POLL, Job, Outcome, one_line
 
 
@@ -32,14 +31,14 @@ def perform(job: Job) -> Outcome:
 
     A simulator that dies is replaced, and the run continued, once. Whatever goes wrong becomes the outcome.
     """
-    # This process does nothing but runs; drawing a report costs more than a short one.
-    vars(training)["write_report"] = write_report if job.report else lambda run: run
     lost = 0
     with _alone(job.lock):
         while True:
             try:
                 return Outcome(
-                    training.run_experiment(job.experiment, out=job.folder, resume=True, workers=1)
+                    run_experiment(
+                        job.experiment, out=job.folder, resume=True, workers=1, report=job.report
+                    )
                 )
             except RunLockedError:  # somebody continues this run by hand
                 time.sleep(POLL)

@@ -6,7 +6,7 @@ parentheses are kept around every operand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import sympy as sp
 
@@ -16,7 +16,8 @@ _FUNCTIONS = {
     sp.exp: "exp", sp.log: "ln", sp.tanh: "tanh", sp.sinh: "sinh", sp.cosh: "cosh", sp.sin: "sin",
     sp.cos: "cos", sp.atan: "atan", sp.Abs: "abs", sp.sign: "sgn", sp.Max: "max", sp.Min: "min",
 }  # fmt: skip
-_LARGEST_POWER = 12
+LARGEST_POWER = 12
+"""Integer powers up to it are written as products."""
 
 
 def spice_expression(expression: sp.Expr, symbols: Mapping[str, str]) -> str:
@@ -33,10 +34,7 @@ def spice_expression(expression: sp.Expr, symbols: Mapping[str, str]) -> str:
     if expr.is_Number or expr.is_NumberSymbol:
         return f"({float(expr):.17g})"
     if expr.is_Symbol:
-        try:
-            return symbols[expr.name]
-        except KeyError:
-            raise NetworkError(f"the symbol {expr.name!r} of a device's law has no value") from None
+        return symbol_text(expr, symbols)
 
     def write(e: sp.Expr) -> str:
         return spice_expression(e, symbols)
@@ -59,14 +57,35 @@ def spice_expression(expression: sp.Expr, symbols: Mapping[str, str]) -> str:
                 else f"({_condition(condition, symbols)} ? {write(value)} : {text})"
             )
         return text
-    for kind, name in _FUNCTIONS.items():
+    if (called := function_text(expr, _FUNCTIONS, write)) is not None:
+        return called
+    raise NetworkError(f"a device's law uses {expr.func}, which ngspice's behavioural sources do not have")
+
+
+def symbol_text(expr: sp.Symbol, symbols: Mapping[str, str]) -> str:
+    """What stands for a symbol.
+
+    Raises:
+        NetworkError: it has no meaning.
+    """
+    try:
+        return symbols[expr.name]
+    except KeyError:
+        raise NetworkError(f"the symbol {expr.name!r} of a device's law has no value") from None
+
+
+def function_text(
+    expr: sp.Expr, names: Mapping[type[sp.Expr], str], write: Callable[[sp.Expr], str]
+) -> str | None:
+    """A function as a call, several arguments as nested calls of two; `None` for one without a name."""
+    for kind, name in names.items():
         if isinstance(expr, kind):
             arguments = [write(a) for a in expr.args]
             text = arguments[0]
             for other in arguments[1:]:
                 text = f"{name}({text},{other})"
             return text if len(arguments) > 1 else f"{name}({text})"
-    raise NetworkError(f"a device's law uses {expr.func}, which ngspice's behavioural sources do not have")
+    return None
 
 
 def exact_exponent(exponent: sp.Expr) -> sp.Expr:
@@ -85,7 +104,7 @@ def _power(base: sp.Expr, exponent: sp.Expr, symbols: Mapping[str, str]) -> str:
         return f"sqrt({text})"
     if exponent == -sp.Rational(1, 2):
         return f"(1/sqrt({text}))"
-    if exponent.is_Integer and abs(int(exponent)) <= _LARGEST_POWER:
+    if exponent.is_Integer and abs(int(exponent)) <= LARGEST_POWER:
         product = "(" + "*".join([text] * abs(int(exponent))) + ")"
         return product if exponent > 0 else f"(1/{product})"
     return f"exp({spice_expression(exponent, symbols)}*ln({text}))"  # positive bases only

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import sympy as sp
 
 from bridge.errors import NetworkError
-from circuits.devices.expressions import exact_exponent
+from circuits.devices.expressions import LARGEST_POWER, exact_exponent, function_text, symbol_text
 
 LARGEST_EXPONENT = 227.9559242
 """`exp` of it is 1e99, where ngspice's behavioural sources stop."""
@@ -48,7 +48,6 @@ _CALLS = {
     sp.exp: "tg_exp", sp.log: "tg_ln", sp.tanh: "tanh", sp.sinh: "sinh", sp.cosh: "cosh", sp.sin: "sin",
     sp.cos: "cos", sp.atan: "atan", sp.Abs: "abs", sp.Max: "max", sp.Min: "min",
 }  # fmt: skip
-_LARGEST_POWER = 12
 _RELATIONS = {
     sp.StrictGreaterThan: ">", sp.GreaterThan: ">=", sp.StrictLessThan: "<", sp.LessThan: "<=",
     sp.Equality: "==", sp.Unequality: "!=",
@@ -69,10 +68,7 @@ def verilog_expression(expression: sp.Expr, symbols: Mapping[str, str]) -> str:
     if expr.is_Number or expr.is_NumberSymbol:
         return _number(float(expr))
     if expr.is_Symbol:
-        try:
-            return symbols[expr.name]
-        except KeyError:
-            raise NetworkError(f"the symbol {expr.name!r} of a device's law has no value") from None
+        return symbol_text(expr, symbols)
 
     def write(e: sp.Basic) -> str:
         return verilog_expression(e, symbols)
@@ -88,13 +84,8 @@ def verilog_expression(expression: sp.Expr, symbols: Mapping[str, str]) -> str:
     if isinstance(expr, sp.sign):
         text = write(expr.args[0])
         return f"({text} > 0.0 ? 1.0 : ({text} < 0.0 ? -1.0 : 0.0))"
-    for kind, name in _CALLS.items():
-        if isinstance(expr, kind):
-            arguments = [write(a) for a in expr.args]
-            text = arguments[0]
-            for other in arguments[1:]:
-                text = f"{name}({text},{other})"
-            return text if len(arguments) > 1 else f"{name}({text})"
+    if (called := function_text(expr, _CALLS, write)) is not None:
+        return called
     raise NetworkError(f"a device's law uses {expr.func}, which is not written for Verilog-A")
 
 
@@ -126,7 +117,7 @@ def _power(base: sp.Expr, exponent: sp.Expr, symbols: Mapping[str, str]) -> str:
         return text
     if exponent == sp.Rational(1, 2):
         return f"tg_sqrt({text})"
-    if exponent.is_Integer and int(exponent) <= _LARGEST_POWER:
+    if exponent.is_Integer and int(exponent) <= LARGEST_POWER:
         return "(" + "*".join([text] * int(exponent)) + ")"
     return f"tg_exp({verilog_expression(exponent, symbols)}*tg_ln({text}))"  # positive bases only
 

@@ -85,8 +85,6 @@ class Bench:
         known = contexts(self.flat, duration, self.realisation)
         self.targets = [
             e.device.alter_target(e, t.parameter, known[e.name])
-            if known[e.name].compiled
-            else e.device.alter_target(e, t.parameter)
             for t in self.flat.trainable
             for e in [self.flat.element(t.element)]
         ]
