@@ -6,7 +6,7 @@
 # ARGS='--workers 2' (for run), PYTEST='-k session' (for test).
 
 .POSIX:
-.PHONY: run test setup dev lint docs bench doctor clean help
+.PHONY: run test setup dev lint docs bench bench-full doctor clean help
 
 BIN = .venv/bin
 ARGS =
@@ -32,11 +32,15 @@ lint: dev
 
 docs: dev
 	$(BIN)/python docs/.mkdocs/experiment_file.py
+	$(BIN)/python docs/.mkdocs/device_tables.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --config-file docs/.mkdocs/mkdocs.yml
 	@echo 'documentation: site/index.html'
 
 bench: setup
-	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.suite
+
+bench-full: setup
+	$(BIN)/python -m benchmarks.suite --full --rounds 5
 
 doctor: setup
 	$(BIN)/tellegen doctor
@@ -51,6 +55,7 @@ help:
 	@echo 'make setup    Python, the virtual environment .venv and ngspice; nothing that is there already'
 	@echo 'make lint     ruff and mypy alone'
 	@echo 'make docs     the documentation as a site of plain files in site/'
-	@echo 'make bench    the share of a training step that is spent inside ngspice'
+	@echo 'make bench    speed: against plain PySpice, shares of time, gradients, sizes (three minutes)'
+	@echo 'make bench-full   the same with all sizes'
 	@echo 'make doctor   what was found: library, version, features, packages'
 	@echo 'make clean    removes .venv, .ngspice and caches; run folders stay'

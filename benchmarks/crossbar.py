@@ -1,6 +1,6 @@
 """Time and memory of crossbar arrays: programming of 32 x 32 x 2 devices, read-out of 128 x 128.
 
-    python -m benchmarks.crossbar [--rows 32] [--size 128] [--json]
+    python -m benchmarks.crossbar [--rows 32] [--size 128] [--json FILE]
 
 `experiments/programming/crossbar_32.yaml` is programmed as `tellegen program` does, with ideal and resistive
 lines. The read-out drives every row of a 128 x 128 array with resistive lines at once. Currents are compared
@@ -11,9 +11,6 @@ than the read voltage behind the lines and differ by that.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +20,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import spsolve
 
+from benchmarks.common import Idle, Settings, Table, command
 from bridge.ngspice.drives import constant
-from bridge.ngspice.library import find_library
 from bridge.ngspice.openvaf import usable
 from bridge.ngspice.pool import Pool
 from bridge.ngspice.session import Session
@@ -95,7 +92,7 @@ def nodal(g: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.asarray(spsolve(matrix.tocsc(), right)[column[-1]] / (SENSE + WIRE))
 
 
-class Reader:
+class Reader(Idle):
     """Makes the read-outs in a worker; a task is a fidelity and a solver."""
 
     def __init__(self, size: int) -> None:
@@ -104,13 +101,6 @@ class Reader:
         self.states = np.random.default_rng(0).uniform(0.1, 0.9, (size, size))
         self.g = device.read_conductance({**self.values, "x": self.states}) / 100.0
         self.values = {**self.values, "a1": self.values["a1"] / 100.0, "a2": self.values["a2"] / 100.0}
-
-    def update(self, state: Any) -> None:
-        """Nothing is shared."""
-
-    def usage(self) -> dict[str, Any]:
-        """Nothing is counted."""
-        return {}
 
     def run(self, task: tuple[str, bool]) -> dict[str, Any]:
         """One row of the table, and the currents."""
@@ -173,36 +163,26 @@ def reading(size: int) -> list[dict[str, Any]]:
     return found
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Rows as a Markdown table."""
-    keys = list(rows[0])
-    lines = ["| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
-    for row in rows:
-        lines.append(
-            "| "
-            + " | ".join(f"{row[k]:.3g}" if isinstance(row[k], float) else str(row[k]) for k in keys)
-            + " |"
-        )
-    return "\n".join(lines)
+def tables(settings: Settings) -> list[Table]:
+    """Both tables."""
+    rows, size = settings.more["rows"], settings.more["size"]
+    return [
+        Table(
+            "crossbar-programming",
+            f"Programming of {rows} x {rows} weights of two devices.",
+            programming(rows),
+        ),
+        Table(
+            "crossbar-reading", f"Read-out of {size} x {size} devices, {WIRE:g} Ohm a segment.", reading(size)
+        ),
+    ]
 
 
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(repeated="one run")
     parser.add_argument("--rows", type=int, default=32, help="rows and weights a row of the programming")
     parser.add_argument("--size", type=int, default=128, help="rows and columns of the read-out")
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    read, programmed = reading(arguments.size), programming(arguments.rows)
-    if arguments.json:
-        print(json.dumps({"programming": programmed, "reading": read}))
-        return
-    print(f"ngspice {find_library().version}, Python {platform.python_version()}, {os.cpu_count()} cores\n")
-    print(
-        f"Programming of {arguments.rows} x {arguments.rows} weights of two devices\n\n{table(programmed)}\n"
-    )
-    print(f"Read-out of {arguments.size} x {arguments.size}, {WIRE:g} Ohm a segment\n\n{table(read)}")
 
 
 if __name__ == "__main__":
-    main()
+    command(__doc__, tables, _arguments)

@@ -1,56 +1,72 @@
-"""Share of a training step's wall time that is spent inside ngspice.
+"""What the bridge costs on top of ngspice, from hundreds of elements to a hundred thousand.
 
-    python -m benchmarks.overhead [--rounds 5] [--json]
+    python -m benchmarks.overhead [--full] [--rounds 5] [--json FILE] [--write]
 
-Two networks: 30-30-10 as settling transients, and an Iris-size one (8-10-3 conductances) as operating
-points. A step is the gradient of a minibatch by equilibrium propagation (a free and two nudged phases a
-sample) and the update of all conductances in the loaded circuit. For operating points the step's time is
-also compared with what ngspice alone needs for the same number of `op` commands on the same circuit,
-measured in the same round.
+A step is the gradient of a minibatch by equilibrium propagation (a free and two nudged phases a sample)
+and the update of all conductances in the loaded circuit. `reduced, streamed` is an experiment's own step;
+`plain` loads the whole network and finds every operating point from scratch, so that it can be compared with
+ngspice's own `op` command on the same deck, as often as the step simulates. For transients the share of the
+step's wall time that is spent inside ngspice is shown, for settling networks and for recurrent ones with the
+adjoint network.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from bridge.estimators import Equilibrium
-from bridge.estimators.base import Batch
+from benchmarks.common import Idle, Settings, Table, command, exponent, interleaved, median, ratio, timed
+from bridge.dynamics import DynamicPlan
+from bridge.estimators import DynamicBatch, Equilibrium
+from bridge.estimators.adjoint import AdjointNetwork
 from bridge.losses import make_loss
+from bridge.losses.waveform import WaveformMSE
 from bridge.ngspice.drives import constant
-from bridge.ngspice.library import find_library
-from bridge.ngspice.session import Session
-from bridge.phases import Settling, StaticPlan
+from bridge.ngspice.pool import Pool
+from bridge.phases import Settling, StaticPhases, StaticPlan
 from bridge.simulator import Simulator
 from bridge.updates.optimizers import make_optimizer
 from circuits.network import Network
 from circuits.topologies.layered import layered
+from circuits.topologies.rlc import Reactances, rlc
+
+STATIC = ((4, 10, 3), (16, 20, 4), (64, 50, 10), (200, 200, 10))  # features, hidden nodes, outputs
+SETTLING = ((4, 10, 3), (30, 30, 10), (64, 64, 10))
+RECURRENT = ((8, 2, 4), (20, 5, 16), (48, 20, 45), (100, 40, 100))  # nodes, channels, conductances a source
 
 
 @dataclass(frozen=True)
-class Case:
-    """One network and how it is trained."""
+class Op:
+    """The `op` command of a loaded circuit, in a worker."""
 
-    name: str
     plan: StaticPlan
-    batch: int
-    steps: int
+
+    def __call__(self) -> OpWorker:
+        """Load it."""
+        return OpWorker(StaticPhases(self.plan))
 
 
-def cases() -> list[Case]:
-    """The networks of the table."""
-    settling = Settling(400e-9, 2e-9, 1e-12)
-    return [
-        Case("30-30-10, transients", StaticPlan(layered(30, [30], 10, gain=4.0), settling), 8, 2),
-        Case("Iris-size, operating points", StaticPlan(layered(4, [10], 3, gain=4.0)), 30, 20),
-    ]
+@dataclass
+class OpWorker(Idle):
+    """Times ngspice's own `op`, without anything of the bridge around it."""
+
+    phases: StaticPhases
+
+    def run(self, drives: np.ndarray) -> float:
+        """Time of one operating point a row [s]."""
+        loaded = next(iter(self.phases.circuit._variants.values()))
+        engine, total = self.phases.session.engine, 0.0
+        self.phases.session.select(loaded)
+        for row in drives:
+            loaded.table.play([constant(row)])
+            engine.control.begin(loaded.table)
+            total += timed(lambda: engine.command("op"))
+            engine.command("destroy all")
+        return total
 
 
 def samples(network: Network, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -60,92 +76,130 @@ def samples(network: Network, count: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.uniform(-1, 1, (count, network.n_features)), targets
 
 
-def training_step(case: Case, simulator: Simulator) -> tuple[float, float, int]:
-    """Wall time, time inside ngspice [s] and number of simulations of a few training steps."""
-    network = case.plan.network
-    features, targets = samples(network, case.batch)
-    loss = make_loss("cross_entropy", scale=10.0)
-    lower, upper = network.bounds
-    optimizer = make_optimizer("adam", len(lower), lower=lower, upper=upper, space="log")
-    batch = simulator.batch(features, targets)
-    before = simulator.usage()
-    start = time.perf_counter()
-    for _ in range(case.steps):
-        found = simulator.gradient(batch, loss, Equilibrium(1e-7))
-        simulator.parameters = optimizer.step(simulator.parameters, found.gradient, 0.01)
-    wall = time.perf_counter() - start
-    after = simulator.usage()
-    runs = sum(after[k] - before[k] for k in ("operating_points", "transients"))
-    return wall, after["ngspice_seconds"] - before["ngspice_seconds"], runs
+class Step:
+    """A training step through a simulator; counts where its time goes."""
+
+    def __init__(self, simulator: Simulator, batch: Any, loss: Any, estimator: Any) -> None:
+        lower, upper = simulator.network.bounds
+        self.simulator, self.batch, self.loss, self.estimator = simulator, batch, loss, estimator
+        self.optimizer = make_optimizer("adam", len(lower), lower=lower, upper=upper, space="log")
+        self.shares: list[float] = []
+
+    def __call__(self) -> None:
+        """Make one."""
+        before, start = self.simulator.usage(), time.perf_counter()
+        found = self.simulator.gradient(self.batch, self.loss, self.estimator)
+        new = self.optimizer.step(self.simulator.parameters, found.gradient, 0.01)
+        self.simulator.parameters = new
+        wall = time.perf_counter() - start
+        after = self.simulator.usage()
+        self.shares.append((after["ngspice_seconds"] - before.get("ngspice_seconds", 0.0)) / wall)
 
 
-def plain_op(case: Case, session: Session, circuit: object, count: int) -> float:
-    """Time [s] of ngspice's own `op` command, `count` times on the same samples."""
-    features, targets = samples(case.plan.network, case.batch)
-    batch = Batch(case.plan.network.drive_values(features), targets)
-    loaded = circuit._variants[()]  # type: ignore[attr-defined]
-    engine = session.engine
-    total = 0.0
-    for k in range(count):
-        loaded.table.play([constant(batch.drives[k % len(batch)])])
-        engine.control.begin(loaded.table)
-        start = time.perf_counter()
-        engine.command("op")
-        total += time.perf_counter() - start
-        engine.command("destroy all")
-    return total
-
-
-def measure(rounds: int) -> list[dict[str, object]]:
-    """One row a case: medians over the rounds."""
+def static(settings: Settings) -> list[dict[str, Any]]:
+    """Operating points: the step as it is, the plain one, and ngspice's own command."""
     rows = []
-    session = Session()
-    for case in cases():
-        circuit = session.load(case.plan.deck())
-        with Simulator(case.plan) as simulator:
-            training_step(case, simulator)  # warm-up
-            shares, ratios, walls = [], [], []
-            for _ in range(rounds):
-                wall, inside, runs = training_step(case, simulator)
-                shares.append(inside / wall)
-                walls.append(wall / runs)
-                if case.plan.settling is None:
-                    ratios.append(wall / plain_op(case, session, circuit, runs))
+    loss = make_loss("cross_entropy", scale=10.0)
+    for features, hidden, outputs in STATIC if settings.full else STATIC[:3]:
+        network = layered(features, [hidden], outputs)
+        count = 32 if features < 100 else 8
+        whole = StaticPlan(network, reduce=False, stream=False)
+        with Simulator(whole) as plain, Simulator(StaticPlan(network)) as best, Pool(Op(whole)) as op:
+            x, t = samples(network, count)
+            batch = plain.batch(x, t)
+            steps = {
+                n: Step(s, batch, loss, Equilibrium(1e-7)) for n, s in (("plain", plain), ("best", best))
+            }
+            own: list[float] = []
+            drives = np.repeat(batch.drives, 3, axis=0)
+            found = interleaved(
+                {**steps, "op": lambda: own.append(op.map([drives])[0])},  # noqa: B023
+                settings.rounds,
+            )
+            own = own[1:]
         rows.append(
             {
-                "case": case.name,
-                "elements": len(case.plan.network.elements),
-                "share inside ngspice": statistics.median(shares),
-                "times ngspice's own op": statistics.median(ratios) if ratios else None,
-                "ms a simulation": 1e3 * statistics.median(walls),
+                "network": f"{2 * features}-{hidden}-{outputs}",
+                "elements": len(network.elements),
+                "ngspice's op [ms a phase]": 1e3 * median(own) / len(drives),
+                "plain step / ngspice's op": ratio(found["plain"], own),
+                "share inside ngspice, plain": median(steps["plain"].shares[1:]),
+                "reduced, streamed / ngspice's op": ratio(found["best"], own),
+                "share inside ngspice": median(steps["best"].shares[1:]),
             }
         )
     return rows
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    rows = measure(arguments.rounds)
-    if arguments.json:
-        print(json.dumps(rows))
-        return
-    library = find_library()
-    print(f"ngspice {library.version}, Python {platform.python_version()}, {os.cpu_count()} cores, ")
-    print(f"median of {arguments.rounds} rounds, 1 worker\n")
-    print("| network | elements | share of a step inside ngspice | step / ngspice's op | ms a simulation |")
-    print("|---|---:|---:|---:|---:|")
-    for row in rows:
-        ratio = row["times ngspice's own op"]
-        shown = "-" if ratio is None else f"{ratio:.2f}"
-        print(
-            f"| {row['case']} | {row['elements']} | {row['share inside ngspice']:.3f} | {shown} "
-            f"| {row['ms a simulation']:.3f} |"
-        )
+def transient(settings: Settings) -> list[dict[str, Any]]:
+    """Transients: settling networks, then recurrent ones with the adjoint network."""
+    rows = []
+    loss = make_loss("cross_entropy", scale=10.0)
+    for features, hidden, outputs in SETTLING if settings.full else SETTLING[:2]:
+        network = layered(features, [hidden], outputs, gain=4.0)
+        plan = StaticPlan(network, Settling(400e-9, 4e-9, 1e-12))
+        with Simulator(plan) as simulator:
+            batch = simulator.batch(*samples(network, 4))
+            step = Step(simulator, batch, loss, Equilibrium(1e-7))
+            found = interleaved({"step": step}, settings.rounds)["step"]
+        name = f"{2 * features}-{hidden}-{outputs}, settling"
+        rows.append(_row(name, network, found, step, 12))
+    for size in RECURRENT if settings.full else RECURRENT[1:3]:
+        network, waves = recurrent(*size)
+        batch = DynamicBatch(waves.times, np.repeat(waves.drives, 4, axis=0), waves.targets * 4)
+        with Simulator(DynamicPlan(network, DURATION, DURATION / 300)) as simulator:
+            step = Step(simulator, batch, WaveformMSE(waves.times), AdjointNetwork())
+            found = interleaved({"step": step}, settings.rounds)["step"]
+        rows.append(_row(f"recurrent, {size[0]} nodes", network, found, step, 8))
+    return rows
+
+
+def _row(name: str, network: Network, found: Sequence[float], step: Step, phases: int) -> dict[str, Any]:
+    return {
+        "network": name,
+        "elements": len(network.elements),
+        "parameters": len(network.trainable),
+        "ms a transient": 1e3 * median(found) / phases,
+        "share inside ngspice": median(step.shares[1:]),
+    }
+
+
+DURATION = 1e-6
+
+
+def recurrent(nodes: int, channels: int, fan: int, seed: int = 0) -> tuple[Network, DynamicBatch]:
+    """A recurrent RLC network with diodes, and one sample for it."""
+    times = np.linspace(0.0, DURATION, 201)
+    phase = 2 * np.pi * times / DURATION
+    reactances = Reactances(capacitance=1e-11, inductors=nodes // 10, inductance=1e-5, diodes=0.1)
+    network = rlc(nodes, channels, 1, degree=6.0, fan=fan, seed=seed, reactances=reactances)
+    drives = 0.5 * np.sin(np.outer(phase, np.linspace(1.0, 4.0, channels)))
+    target = 0.1 * np.sin(1.7 * phase)[:, None]
+    return network, DynamicBatch(times, network.drive_values(drives)[None], [target])
+
+
+def tables(settings: Settings) -> list[Table]:
+    """Both tables."""
+    points = static(settings)
+    sizes = [r["elements"] for r in points]
+    grows = exponent(sizes[1:], [r["ngspice's op [ms a phase]"] for r in points][1:])
+    return [
+        Table(
+            "overhead-operating-points",
+            "A training step of operating points, against ngspice's own `op` command on the whole network. "
+            f"The time of `op` grows as the {grows:.2g}th power of the number of elements.",
+            points,
+        ),
+        Table(
+            "overhead-transients",
+            "A training step of transients: equilibrium propagation on settling networks, the adjoint "
+            "network on recurrent ones.",
+            transient(settings),
+        ),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    from benchmarks.overhead import tables as importable  # workers cannot import __main__
+
+    command(__doc__, importable)

@@ -1,6 +1,6 @@
 """The accuracy of the shipped experiments, mean of three seeds, as a table in markdown.
 
-    python -m benchmarks.results [--seeds 3] [--workers 2] [EXPERIMENT ...]
+    python -m benchmarks.results [--seeds 3] [--workers 2] [--json FILE] [EXPERIMENT ...]
 
 Each run is the command `tellegen run experiments/NAME.yaml -s seed=K`; the table is what stands in
 `docs/results.md`.
@@ -9,25 +9,24 @@ Each run is the command `tellegen run experiments/NAME.yaml -s seed=K`; the tabl
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import statistics
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from benchmarks.common import Settings, Table, command
 from bridge.experiment.build import Experiment
 from bridge.experiment.training import run_experiment
-from bridge.ngspice.library import find_library
 
 FOLDER = Path(__file__).resolve().parent.parent / "experiments"
 SHIPPED = ("xor", "iris", "digits", "iris_transient", "pulse_order", "waveform_matching")
 """`basic_motions` needs the optional package aeon: name it to run it."""
 
 
-def row(name: str, seeds: int, workers: int) -> str:
-    """Run one experiment with each seed and write its line of the table."""
+def row(name: str, seeds: int, workers: int) -> dict[str, Any]:
+    """Run one experiment with each seed; its line of the table."""
     runs, cuts = [], []
     for seed in range(1, seeds + 1):
         experiment = Experiment.load(FOLDER / f"{name}.yaml", (f"seed={seed}",))
@@ -41,12 +40,15 @@ def row(name: str, seeds: int, workers: int) -> str:
     what = "" if runs[0]["test_accuracy"] is not None else " of the loss gone"
     simulations = int(statistics.mean(r["operating_points"] + r["transients"] for r in runs))
     kind = "transients" if runs[0]["transients"] else "operating points"
-    seconds = statistics.mean(r["seconds"] for r in runs)
-    each = ", ".join(f"{a:.4g}" for a in accuracy)
-    return (
-        f"| `{name}.yaml` | {runs[0]['parameters']} | {statistics.mean(accuracy):.3f}{what} | {each} "
-        f"| {runs[0]['epochs']} | {simulations:,} {kind} | {seconds:.0f} s |"
-    )
+    return {
+        "experiment": f"`{name}.yaml`",
+        "conductances": runs[0]["parameters"],
+        "test accuracy": f"{statistics.mean(accuracy):.3f}{what}",
+        "each seed": ", ".join(f"{a:.4g}" for a in accuracy),
+        "epochs": runs[0]["epochs"],
+        "simulations": f"{simulations:,} {kind}",
+        "time a run": f"{statistics.mean(r['seconds'] for r in runs):.0f} s",
+    }
 
 
 def baseline() -> str:
@@ -61,25 +63,22 @@ def baseline() -> str:
     return f"logistic regression on the raw series of BasicMotions: {score:.3f}"
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("experiments", nargs="*", default=SHIPPED)
+def tables(settings: Settings) -> list[Table]:
+    """The table."""
+    more = settings.more
+    names = more["experiments"] or SHIPPED
+    caption = f"Mean of the seeds 1 to {more['seeds']}, {more['workers']} workers."
+    if "basic_motions" in names:
+        caption += f" {baseline().capitalize()}."
+    return [Table("results", caption, [row(name, more["seeds"], more["workers"]) for name in names])]
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(repeated="mean of the seeds")
+    parser.add_argument("experiments", nargs="*")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
-    arguments = parser.parse_args()
-    library = find_library()
-    print(
-        f"ngspice {library.version}, Python {platform.python_version()}, {os.cpu_count()} cores, "
-        f"{arguments.workers} workers, seeds 1 to {arguments.seeds}\n"
-    )
-    print("| experiment | conductances | test accuracy | each seed | epochs | simulations | time a run |")
-    print("|---|---:|---:|---|---:|---:|---:|")
-    for name in arguments.experiments:
-        print(row(name, arguments.seeds, arguments.workers), flush=True)
-    if "basic_motions" in arguments.experiments:
-        print("\n" + baseline())
 
 
 if __name__ == "__main__":
-    main()
+    command(__doc__, tables, _arguments)

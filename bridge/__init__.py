@@ -10,31 +10,58 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bridge.dynamics import DynamicPlan
     from bridge.errors import TellegenError
-    from bridge.estimators import Batch, Equilibrium, FiniteDifference, Gradient
+    from bridge.estimators import (
+        AdjointNetwork,
+        Batch,
+        CoupledLearning,
+        DynamicBatch,
+        Equilibrium,
+        FiniteDifference,
+        Gradient,
+        Lagrangian,
+        OperatingPointAdjoint,
+    )
     from bridge.experiment.build import Experiment
     from bridge.experiment.training import run_experiment
-    from bridge.losses import make_loss
+    from bridge.losses import make_loss, make_waveform_loss
     from bridge.ngspice.drives import Signals, constant, sampled
     from bridge.ngspice.session import Session
     from bridge.phases import Settling, StaticPhases, StaticPlan
     from bridge.simulator import Simulator
+    from bridge.sweep.results import Sweep
+    from bridge.sweep.sweeping import run_sweep
     from bridge.updates.optimizers import make_optimizer
+    from bridge.validation.gradcheck import gradcheck
     from bridge.waveforms import Waveforms
+    from circuits.devices.memristors import MEMRISTORS
+    from circuits.importer import import_netlist
     from circuits.netlist import build_deck
     from circuits.network import Drive, Network, Output, Trainable
+    from circuits.topologies.clln import clln
+    from circuits.topologies.crossbar import crossbar
     from circuits.topologies.graph import graph
     from circuits.topologies.layered import Conductances, layered
+    from circuits.topologies.rlc import rlc
+    from circuits.topologies.transistor import transistor_network
 
 __all__ = [
+    "MEMRISTORS",
+    "AdjointNetwork",
     "Batch",
     "Conductances",
+    "CoupledLearning",
     "Drive",
+    "DynamicBatch",
+    "DynamicPlan",
     "Equilibrium",
     "Experiment",
     "FiniteDifference",
     "Gradient",
+    "Lagrangian",
     "Network",
+    "OperatingPointAdjoint",
     "Output",
     "Session",
     "Settling",
@@ -42,35 +69,64 @@ __all__ = [
     "Simulator",
     "StaticPhases",
     "StaticPlan",
+    "Sweep",
     "TellegenError",
     "Trainable",
     "Waveforms",
     "build_deck",
+    "clln",
     "constant",
+    "crossbar",
+    "gradcheck",
     "graph",
+    "import_netlist",
     "layered",
     "make_loss",
     "make_optimizer",
+    "make_waveform_loss",
+    "rlc",
     "run_experiment",
+    "run_sweep",
     "sampled",
+    "transistor_network",
 ]
 
 _HOMES = {
+    "bridge.dynamics": ("DynamicPlan",),
     "bridge.errors": ("TellegenError",),
-    "bridge.estimators": ("Batch", "Equilibrium", "FiniteDifference", "Gradient"),
+    "bridge.estimators": (
+        "AdjointNetwork",
+        "Batch",
+        "CoupledLearning",
+        "DynamicBatch",
+        "Equilibrium",
+        "FiniteDifference",
+        "Gradient",
+        "Lagrangian",
+        "OperatingPointAdjoint",
+    ),
     "bridge.experiment.build": ("Experiment",),
     "bridge.experiment.training": ("run_experiment",),
-    "bridge.losses": ("make_loss",),
+    "bridge.losses": ("make_loss", "make_waveform_loss"),
     "bridge.ngspice.drives": ("Signals", "constant", "sampled"),
     "bridge.ngspice.session": ("Session",),
     "bridge.phases": ("Settling", "StaticPhases", "StaticPlan"),
     "bridge.simulator": ("Simulator",),
+    "bridge.sweep.results": ("Sweep",),
+    "bridge.sweep.sweeping": ("run_sweep",),
     "bridge.updates.optimizers": ("make_optimizer",),
+    "bridge.validation.gradcheck": ("gradcheck",),
     "bridge.waveforms": ("Waveforms",),
+    "circuits.devices.memristors": ("MEMRISTORS",),
+    "circuits.importer": ("import_netlist",),
     "circuits.netlist": ("build_deck",),
     "circuits.network": ("Drive", "Network", "Output", "Trainable"),
+    "circuits.topologies.clln": ("clln",),
+    "circuits.topologies.crossbar": ("crossbar",),
     "circuits.topologies.graph": ("graph",),
     "circuits.topologies.layered": ("Conductances", "layered"),
+    "circuits.topologies.rlc": ("rlc",),
+    "circuits.topologies.transistor": ("transistor_network",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -46,6 +46,7 @@ def run(
     """Train an experiment's network and write a run folder with a report."""
     loaded = _load(experiment, overrides)  # before the slower imports: a wrong file is told at once
 
+    from bridge.experiment.outcome import remarks
     from bridge.experiment.progress import training_progress
     from bridge.experiment.training import run_experiment
 
@@ -61,6 +62,8 @@ def run(
     accuracy = results["test_accuracy"]
     shown = f"loss {results['test_loss']:.4g}" + ("" if accuracy is None else f", accuracy {accuracy:.1%}")
     print(f"{results['name']}: test {shown} after {results['epochs']} epochs, {results['seconds']:.1f} s")
+    for line in remarks(results):
+        print(line)
     print(f"report: {Path(results['run']) / 'report.html'}")
 
 
@@ -128,6 +131,10 @@ def gradcheck(
     gallery: Annotated[
         bool, typer.Option("--gallery", help="Check all classes of circuits and write the exactness report.")
     ] = False,
+    growth: Annotated[
+        int | None,
+        typer.Option(min=2, help="Instead: how the gradient grows with the window, in so many windows."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Simulator processes.")] = 1,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the plot or report; the current one by default.")
@@ -143,8 +150,10 @@ def gradcheck(
         raise typer.Exit(check_gallery(workers=workers, out=out))
     loaded = _load(experiment, overrides)
 
-    from bridge.validation.command import check_experiment
+    from bridge.validation.command import check_experiment, check_growth
 
+    if growth is not None:
+        raise typer.Exit(check_growth(loaded, growth, as_json=as_json, workers=workers))
     status = check_experiment(
         loaded, estimators, as_json=as_json, tolerance=tolerance, workers=workers, out=out
     )

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.groups import Group, Names, Playback, columns, make_group, pick
 from bridge.ngspice import openvaf
 from bridge.ngspice.drives import Signals
 from bridge.ngspice.session import Circuit, Session
 from bridge.phases import device_families, told_values, typical_sizes
 from bridge.quadrature import reversed_times
+from bridge.solver import with_solver
 from bridge.transistors import Bench, Played, linearisation, played_by
 from bridge.waveforms import Waveforms
-from circuits.adjoint import Adjoint, Coefficient, adjoint, adjoint_state, playback_source
+from circuits.adjoint import Adjoint, adjoint, adjoint_state
 from circuits.deck import Deck, SolverOptions
-from circuits.devices.base import Device, Element
-from circuits.devices.behavioural import Behavioural, state_node
+from circuits.devices.base import Element
+from circuits.devices.behavioural import state_node
 from circuits.devices.mosfet_linear import mosfets, vectors
+from circuits.devices.passive import RESISTOR
+from circuits.folding import Folded, fold
 from circuits.netlist import Realisation, build_deck, contexts
-from circuits.network import GROUND, Network
+from circuits.network import Network
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -94,9 +98,10 @@ class DynamicPlan:
 
     def deck(self, network: Network | None = None) -> Deck:
         """The deck of the free phase, or of a network with the same saved vectors."""
+        chosen = network or self.network
         return build_deck(
-            network or self.network,
-            self.options,
+            chosen,
+            with_solver(self.options, chosen, "transient"),
             saves=self.saves(),
             time_scale=self.duration,
             realisation=self.realised,
@@ -131,46 +136,14 @@ def adjoint_deck(plan: DynamicPlan, made: Adjoint) -> Deck:
         for s in getattr(e.device, "state_names", ())
     ]
     saves = tuple(n.lower() for n in (*nodes, *currents, *states))
-    return build_deck(made.network, plan.options, saves=saves, time_scale=plan.duration)
-
-
-@dataclass(frozen=True)
-class Group:
-    """Elements of one device whose laws are evaluated together.
-
-    Attributes:
-        device: their family.
-        elements: the elements.
-        values: parameter values by name, `(n_elements,)` each.
-    """
-
-    device: Device
-    elements: tuple[Element, ...]
-    values: dict[str, FloatArray] = field(default_factory=dict)
-
-    def signals(self, waves: Waveforms) -> dict[str, FloatArray]:
-        """Every symbol of the laws along a trajectory: `u` and states `(n_points, n_elements)`."""
-        controls = slice(2, 4) if len(self.device.terminals) == 4 else slice(0, 2)
-        found: dict[str, FloatArray] = {
-            "u": np.stack([branch(waves, *e.nodes[controls]) for e in self.elements], axis=1)
-        }
-        for state in self.device.states:
-            columns = [waves[f"v({state_node(e.name, state.name)})".lower()] for e in self.elements]
-            found[state.name] = state.scale * np.stack(columns, axis=1)
-        return {**found, **self.values}
+    options = with_solver(plan.options, made.network, "transient")
+    return build_deck(made.network, options, saves=saves, time_scale=plan.duration)
 
 
 def score(loss: Any, time: FloatArray, outputs: FloatArray) -> FloatArray:
     """What a loss classifies by, `(n_scores,)`; the last sample of the outputs where it does not say."""
     averages = getattr(loss, "averages", None)
     return np.asarray(averages(time, outputs) if averages is not None else outputs[-1])
-
-
-def branch(waves: Waveforms, p: str, n: str) -> FloatArray:
-    """Voltage between two nodes over time, `(n_points,)` [V]."""
-    zero = np.zeros(len(waves))
-    plus = zero if p == GROUND else waves[f"v({p})".lower()]
-    return plus - (zero if n == GROUND else waves[f"v({n})".lower()])
 
 
 class DynamicPhases:
@@ -196,15 +169,20 @@ class DynamicPhases:
         self.typical = typical_sizes(flat)
         self.parameters = flat.parameters
         self._adjoint: tuple[Adjoint, Circuit] | None = None
-        self._written: tuple[list[str], IntArray, FloatArray] | None = None
+        self._followed: tuple[list[str], IntArray, FloatArray] | None = None
+        self._written: FloatArray | None = None  # the parameters that the adjoint circuit has
         self._valued: Network | None = None
+        self._groups: dict[Names, tuple[Group, list[tuple[str, IntArray, IntArray]]]] = {}
+        self._playback: list[Playback] | None = None
+        self._folded: Folded | None = None
+        self._resistors: list[str] = []
         self.extra: dict[str, Circuit] = {}  # circuits that estimators keep loaded
         self._transistors: Played | None = None
         self._benches: dict[tuple[str, ...], Bench] = {}
 
     def update(self, state: Any) -> None:
         """Write the trainable parameters `(n_trainable,)` into the loaded circuits."""
-        values = np.asarray(state, dtype=float)
+        values = np.array(state, dtype=float)
         self.circuit.alter(self.targets, self.alter_values(values))
         self.parameters = values
         self._valued = None
@@ -243,37 +221,88 @@ class DynamicPhases:
 
     def outputs(self, waves: Waveforms) -> FloatArray:
         """Output voltages [V] over time, then the probes' currents [A]: `(n_points, n_outputs)`."""
-        network = self.plan.flat
-        voltages = [branch(waves, o.plus, o.minus) for o in network.outputs]
-        return np.stack([*voltages, *(waves[f"i(v{p})".lower()] for p in network.probes)], axis=1)
+        plus, minus, probes = (columns(waves.names, names) for names in self._output_names)
+        values = waves.values
+        return np.hstack([pick(values, plus) - pick(values, minus), pick(values, probes)])
+
+    @cached_property
+    def _output_names(self) -> tuple[Names, Names, Names]:
+        flat = self.plan.flat
+        plus = tuple(f"v({o.plus})".lower() for o in flat.outputs)
+        minus = tuple(f"v({o.minus})".lower() for o in flat.outputs)
+        return plus, minus, tuple(f"i(v{p})".lower() for p in flat.probes)
 
     # The adjoint phase.
 
-    def groups(self) -> list[Group]:
-        """Elements that play back, grouped by device, with their present parameter values."""
-        if self._adjoint is None or not self._adjoint[0].playback:
-            return []
-        made, network = self._adjoint[0], self.valued
-        found: dict[Device, list[Element]] = {}
-        for name in made.playback:
-            element = network.element(name)
-            found.setdefault(element.device, []).append(element)
-        return [make_group(device, elements) for device, elements in found.items()]
+    def group(self, names: Names) -> Group:
+        """Elements of one device with their present parameter values; kept between calls."""
+        kept = self._groups.get(names)
+        if kept is None:
+            flat = self.plan.flat
+            elements = [flat.element(name) for name in names]
+            rows = {name: k for k, name in enumerate(names)}
+            live: dict[str, tuple[list[int], list[int]]] = {}
+            for place, entry in enumerate(flat.trainable):
+                if entry.element in rows:
+                    pair = live.setdefault(entry.parameter, ([], []))
+                    pair[0].append(rows[entry.element])
+                    pair[1].append(place)
+            followed = [(name, np.array(r), np.array(p)) for name, (r, p) in live.items()]
+            kept = self._groups[names] = make_group(elements[0].device, elements), followed
+        group, followed = kept
+        for parameter, own, places in followed:
+            group.values[parameter][own] = self.parameters[places]
+        return group
+
+    @cached_property
+    def family_names(self) -> list[Names]:
+        """The elements of every family of trainable parameters."""
+        trainable = self.plan.flat.trainable
+        return [tuple(trainable[k].element for k in places) for _, _, places in self.families]
+
+    @cached_property
+    def largest_conductance(self) -> float:
+        """Of the resistors at the parameters that were loaded [S]; 1 mS where there is none."""
+        resistors = [e for e in self.plan.flat.elements if e.device.kind == "resistor"]
+        return max((e.value("conductance") for e in resistors), default=1e-3)
 
     def adjoint_circuit(self) -> tuple[Adjoint, Circuit]:
         """The adjoint network, loaded, with the present parameters."""
         if self._adjoint is None:
-            made = adjoint(self.plan.flat, self.charges)
+            whole = adjoint(self.plan.flat, self.charges)
+            folded = self._folded = fold(whole.network)
+            made = replace(whole, network=folded.network)
             self._adjoint = made, self.session.load(adjoint_deck(self.plan, made))
+            targets = [
+                RESISTOR.alter_target(folded.network.element(n), "conductance") for n in folded.resistors
+            ]
+            self._resistors = targets
         made, circuit = self._adjoint
         self._write_adjoint_parameters(made, circuit)
         return made, circuit
 
     def _write_adjoint_parameters(self, made: Adjoint, circuit: Circuit) -> None:
-        if self._written is None:
-            self._written = _adjoint_targets(self.plan.flat, made)
-        targets, places, signs = self._written
+        if self._written is self.parameters:
+            return
+        if self._followed is None:
+            self._followed = _adjoint_targets(self.plan.flat, made)
+        targets, places, signs = self._followed
         circuit.alter(targets, signs * self.alter_values(self.parameters)[places])
+        if (folded := self._folded) is not None and folded.resistors:
+            sums = folded.sums @ self.group(folded.parts).values["conductance"]
+            circuit.alter(self._resistors, RESISTOR.alter_value("conductance", sums))
+        self._written = self.parameters
+
+    def unfold(self, waves: Waveforms) -> Waveforms:
+        """Adjoint signals with those that folding took away: nodes at zero, and the currents there."""
+        folded = self._folded
+        if folded is None or not folded.nodes:
+            return waves
+        voltages = pick(waves.values, columns(waves.names, tuple(f"v({n})".lower() for n in folded.ends)))
+        currents = folded.currents(voltages, self.group(folded.parts).values["conductance"])
+        names = [f"v({n})".lower() for n in folded.nodes] + [f"i(v{s})".lower() for s in folded.sources]
+        values = np.hstack([waves.values, np.zeros_like(currents), currents])
+        return Waveforms(waves.time, values, (*waves.names, *names), attrs=waves.attrs)
 
     @property
     def valued(self) -> Network:
@@ -282,12 +311,16 @@ class DynamicPhases:
             self._valued = self.plan.flat.with_parameters(self.parameters)
         return self._valued
 
-    def adjoint(self, waves: Waveforms, nudges: Signals) -> tuple[Waveforms, dict[tuple[str, str], float]]:
+    def adjoint(
+        self, waves: Waveforms, nudges: Signals, end: float | None = None, length: float | None = None
+    ) -> tuple[Waveforms, dict[tuple[str, str], float]]:
         """The adjoint phase.
 
         Args:
             waves: the free trajectory.
             nudges: `+e` reversed in time, for the outputs.
+            end: free time at which it begins [s]; the end of the transient when left out.
+            length: for how long it runs [s]; to the start of the transient when left out.
 
         Returns:
             The adjoint signals over `tau`, and the scale of every adjoint state by element and state.
@@ -297,9 +330,12 @@ class DynamicPhases:
         signals = [nudges]
         if sources:
             reverse = reversed_times(waves.time, self.plan.duration)
+            if end is not None:
+                reverse = reverse - (self.plan.duration - end)
             signals.append(Signals(sources, values[::-1].copy(), reverse, order=3))
-        found = circuit.transient(signals, self.plan.duration, self.plan.step, uic=True)
-        return found, scales
+        span = length or end or self.plan.duration
+        found = circuit.transient(signals, span, self.plan.step, uic=True)
+        return self.unfold(found), scales
 
     def playback(self, waves: Waveforms) -> tuple[tuple[int, ...], FloatArray, dict[tuple[str, str], float]]:
         """What the adjoint network plays back, in the free phase's own time.
@@ -312,17 +348,22 @@ class DynamicPhases:
             adjoint state by element and state.
         """
         made, circuit = self.adjoint_circuit()
-        place = {name: k for k, name in enumerate(circuit.deck.sources)}
-        sources: list[int] = []
-        columns: list[FloatArray] = []
-        scales: dict[tuple[str, str], float] = {}
-        for group in self.groups():
-            for element, key, values in played(group, waves, made, self.plan.duration, scales):
-                sources.append(place[f"v{playback_source(element, key)}".lower()])
-                columns.append(values)
-        found = np.stack(columns, axis=1) if columns else np.zeros((len(waves), 0))
-        if self._transistors is None:
+        if self._playback is None or self._transistors is None:
+            place = {name: k for k, name in enumerate(circuit.deck.sources)}
+            alike: dict[int, list[str]] = {}
+            for name in made.playback:
+                alike.setdefault(id(self.plan.flat.element(name).device), []).append(name)
+            groups = [self.group(tuple(names)) for names in alike.values()]
+            self._playback = [Playback.of(group, made, place) for group in groups]
             self._transistors = played_by(made.network, place)
+        sources: list[int] = []
+        blocks: list[FloatArray] = []
+        scales: dict[tuple[str, str], float] = {}
+        for part in self._playback:
+            self.group(part.group.names)  # takes over the present parameters
+            sources += part.sources
+            blocks.append(part.values(waves, self.plan.duration, scales))
+        found = np.hstack(blocks) if blocks else np.zeros((len(waves), 0))
         if self._transistors.sources:
             sources += self._transistors.sources
             found = np.hstack([found, self._transistors.values(*linearisation(self, waves)[1:])])
@@ -345,54 +386,11 @@ def _adjoint_targets(flat: Network, made: Adjoint) -> tuple[list[str], IntArray,
         element = kept.get(entry.element)
         if element is None or element.name in made.playback or not element.device.parameters:
             continue  # played back, or an independent source
+        if element.device.kind == "resistor":
+            continue  # folded
         if entry.parameter.startswith("initial") or element.device.kind == "voltage_source":
             continue
         targets.append(element.device.alter_target(element, element.device.parameters[0].name))
         places.append(place)
         signs.append(-1.0 if element.device.kind in ("vcvs", "cccs") else 1.0)
     return targets, np.array(places, dtype=np.int64), np.array(signs)
-
-
-def make_group(device: Device, elements: Sequence[Element]) -> Group:
-    """A group with its parameter values as arrays."""
-    values = {p.name: np.array([e.value(p.name) for e in elements]) for p in device.parameters}
-    return Group(device, tuple(elements), values)
-
-
-def played(
-    group: Group,
-    waves: Waveforms,
-    made: Adjoint,
-    duration: float,
-    scales: dict[tuple[str, str], float],
-) -> list[tuple[str, str, FloatArray]]:
-    """What the sources of a group play over the free phase's time: element, key, values `(n_points,)`.
-
-    The scales of the adjoint states are chosen here and added to `scales`.
-    """
-    signals = group.signals(waves)
-    device = group.device
-    keys: tuple[Coefficient, ...] = made.playback[group.elements[0].name]
-    raw = {k.key: device.evaluate(k.expression, signals) for k in keys}
-    rows = []
-    for column, element in enumerate(group.elements):
-        one = {key: values[:, column] for key, values in raw.items()}
-        for state in device.states:
-            drive = one.get(f"fx_{state.name}", np.zeros(1)) * state.scale
-            scales[element.name, state.name] = duration * float(np.abs(drive).max()) or 1.0
-        for state in device.states:
-            k = scales[element.name, state.name]
-            if f"fx_{state.name}" in one:
-                one[f"fx_{state.name}"] = one[f"fx_{state.name}"] * state.scale / k
-            if f"hu_{state.name}" in one:
-                one[f"hu_{state.name}"] = one[f"hu_{state.name}"] * k / state.scale
-            for other in device.states:
-                key = f"hx_{state.name}_{other.name}"
-                if key in one:  # d rate(state) / d other, seen by the adjoint of other
-                    ratio = k / scales[element.name, other.name] * other.scale / state.scale
-                    one[key] = one[key] * ratio
-        if "cu" in one and isinstance(device, Behavioural):
-            reference = next(e for e in made.network.elements if e.name == element.name).device
-            one["cu"] = one["cu"] / reference.reference  # type: ignore[attr-defined]
-        rows += [(element.name, key, values) for key, values in one.items()]
-    return rows

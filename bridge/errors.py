@@ -94,6 +94,14 @@ class TimestepError(ConvergenceError):
     """The transient's time step became too small."""
 
 
+class BoundsError(ConvergenceError):
+    """A state of a device left its bounds: the steps or the integration rule do not fit its equations."""
+
+
+class TerminalStateError(SimulationError):
+    """A state came so near to a bound that holds it that rounding decides whether it ever leaves again."""
+
+
 class IncompleteError(SimulationError):
     """The run ended early or its vectors are not those of this circuit; nothing of it is returned."""
 

@@ -2,28 +2,42 @@
 
 A phase is an operating point, or the end of a transient in which the network, with its parasitic
 capacitances, settles from rest. Both give the same node voltages up to the settling error.
+
+What is loaded is the network with its synapses at known nodes folded (`circuits.reduction`). Operating points
+of several samples are found in sequence, each from the one before, where the network allows it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.errors import IncompleteError
+from bridge.errors import ConvergenceError, IncompleteError, UnsupportedElementError
 from bridge.ngspice import ladder
 from bridge.ngspice.drives import Signals, constant
 from bridge.ngspice.session import Circuit, Session
+from bridge.solver import with_solver
 from bridge.waveforms import Waveforms
 from circuits.deck import Deck, SolverOptions
+from circuits.devices.base import Element
 from circuits.netlist import build_deck
 from circuits.network import Network
+from circuits.reduction import Reduction, reduce_network
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+
+_WITHOUT_MEMORY = frozenset(
+    ("voltage_source", "current_source", "amplifier", "gyrator", "vcvs", "vccs", "ccvs", "cccs", "capacitor")
+)
+"""Kinds of elements without a law that are found again alike from any starting point."""
+_BENT = 1e-6  # [V] by which nudged phases may lie off the free one, besides the nudge itself
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,30 @@ class Solution:
     rung: int = 0
 
 
+@dataclass(frozen=True)
+class Solutions:
+    """Node voltages of one static phase of several samples.
+
+    Attributes:
+        nodes: `(n_samples, n_nodes + 1)` [V] in the order of `network.nodes`, ground last.
+        outputs: `(n_samples, n_outputs)` [V].
+        rungs: position on the ladder of retries that gave each result, `(n_samples,)`.
+    """
+
+    nodes: FloatArray
+    outputs: FloatArray
+    rungs: IntArray
+
+    @classmethod
+    def of(cls, solutions: Sequence[Solution]) -> Solutions:
+        """Single ones, at least one."""
+        return cls(
+            np.array([s.nodes for s in solutions]),
+            np.array([s.outputs for s in solutions]),
+            np.array([s.rung for s in solutions], dtype=np.int64),
+        )
+
+
 class Task(Protocol):
     """Something to do in a worker with a network's phases."""
 
@@ -75,11 +113,15 @@ class StaticPlan:
         network: what is built.
         settling: the transient, or `None` for operating points.
         options: tolerances and methods of the simulator.
+        reduce: fold conductances at nodes of known voltage into Norton equivalents, which changes no voltage.
+        stream: find the operating points of several samples in sequence; `None` where the network allows it.
     """
 
     network: Network
     settling: Settling | None = None
     options: SolverOptions = field(default_factory=SolverOptions)
+    reduce: bool = True
+    stream: bool | None = None
 
     def __call__(self) -> StaticPhases:
         """Load the network in this process's engine."""
@@ -89,7 +131,39 @@ class StaticPlan:
         """Samples a task: enough for its transport not to count; it must not depend on the workers."""
         if self.settling is not None:
             return max(1, min(8, -(-samples // 8)))
+        if self.streams:
+            pieces = max(2, min(8, samples // 16))
+            return max(1, min(64, -(-samples // pieces)))
         return max(4, min(32, -(-samples // 4)))
+
+    @property
+    def streams(self) -> bool:
+        """Whether operating points are found in sequence."""
+        if self.settling is not None or self.stream is False:
+            return False
+        return self.stream is True or all(map(_without_memory, self._first))
+
+    @cached_property
+    def _first(self) -> tuple[Element, ...]:
+        """One element of each device."""
+        return tuple({id(e.device): e for e in self.network.elements}.values())
+
+    def check(self) -> None:
+        """Refuse operating points in sequence where they are asked for and one could depend on another.
+
+        Raises:
+            UnsupportedElementError: an element keeps a state, or switches with hysteresis.
+        """
+        if self.stream is not True:
+            return
+        for element in self._first:
+            if element.device.states or element.device.kind == "switch":
+                raise UnsupportedElementError(
+                    element.name,
+                    "operating points in sequence need elements without memory, "
+                    f"a {element.device.kind} has one",
+                    "leave out analysis.stream",
+                )
 
     def circuit(self) -> Network:
         """The network as it is simulated: with its parasitics where phases are transients."""
@@ -98,8 +172,32 @@ class StaticPlan:
         return self.network.with_parasitics(self.settling.node_capacitance)
 
     def deck(self) -> Deck:
-        """The deck that a worker loads."""
-        return build_deck(self.circuit(), self.options)
+        """The deck of the whole network."""
+        network = self.circuit()
+        return build_deck(network, self.solved(network))
+
+    def solved(self, network: Network) -> SolverOptions:
+        """The options with the sparse solver chosen for what is loaded."""
+        if self.settling is not None:
+            return with_solver(self.options, network, "transient")
+        return with_solver(self.options, network, "sequence" if self.streams else "operating_point")
+
+    def reduction(self) -> Reduction | None:
+        """What is loaded in place of the whole network; `None` where it is the network itself."""
+        return reduce_network(self.circuit()) if self.reduce else None
+
+    def loaded_deck(self, reduction: Reduction | None, nudges: bool = True) -> Deck:
+        """The deck that a worker loads.
+
+        Args:
+            reduction: of this plan.
+            nudges: with a current source at every output.
+        """
+        if reduction is None:
+            whole = self.circuit()
+            return build_deck(whole, self.solved(whole), nudges=nudges)
+        options = self.solved(reduction.network)
+        return replace(build_deck(reduction.network, options, nudges=nudges), notes=(reduction.note,))
 
     def analysis(self) -> str:
         """The analysis as a line of SPICE."""
@@ -109,11 +207,21 @@ class StaticPlan:
         return f".tran {s.step:.12g} {s.duration:.12g} 0 {s.step:.12g} uic"
 
 
+def _without_memory(element: Element) -> bool:
+    """Whether nothing in an element remembers what was before."""
+    device = element.device
+    return device.kind in _WITHOUT_MEMORY or (device.law is not None and not device.states)
+
+
 class StaticPhases:
     """A static network loaded in this process, ready to be driven and nudged.
 
     Attributes:
         plan: what was loaded and how it is simulated.
+        reduction: what was loaded in place of the whole network; `None` where it is the network itself.
+        targets: what alters each trainable parameter, `n_trainable` names; those of folded ones are not
+            loaded.
+        left: whether each trainable parameter is one of the loaded network, `(n_trainable,)`.
         parameters: current values of the trainable parameters, `(n_trainable,)`.
     """
 
@@ -122,13 +230,23 @@ class StaticPhases:
         self.plan = plan
         self.network = network
         self.session = session or Session()
-        self.circuit: Circuit = self.session.load(plan.deck())
+        self.reduction = plan.reduction()
+        self.circuit: Circuit = self.session.load(plan.loaded_deck(self.reduction))
         self.parameters = network.parameters
         flat = network.flat()
         self.targets = tuple(
             flat.element(t.element).device.alter_target(flat.element(t.element), t.parameter)
             for t in flat.trainable
         )
+        self._streams = plan.streams
+        self._left = np.arange(len(self.targets)) if self.reduction is None else self.reduction.left
+        self.left = np.zeros(len(self.targets), dtype=bool)
+        self.left[self._left] = True
+        self._loaded_targets = [self.targets[k] for k in self._left]
+        self._matrix: Any = None
+        if self.reduction is not None:
+            self._loaded_targets += [f"r{name}".lower() for name in self.reduction.equivalents]
+            self._matrix = self.reduction.matrix(self.reduction.values)
         self.typical = typical_sizes(flat)
         index = network.node_index
         ends = [network.element(t.element).nodes[:2] for t in network.trainable]
@@ -144,7 +262,12 @@ class StaticPhases:
     def update(self, state: Any) -> None:
         """Write the trainable parameters `(n_trainable,)` into the loaded circuit."""
         values = np.asarray(state, dtype=float)
-        self.circuit.alter(self.targets, self.alter_values(values))
+        told = self.alter_values(values)[self._left]
+        if self.reduction is not None:
+            conductances = self.reduction.conductances(values)
+            told = np.concatenate([told, 1.0 / self.reduction.node_conductances(conductances)])
+            self._matrix = self.reduction.matrix(conductances)
+        self.circuit.alter(self._loaded_targets, told)
         self.parameters = values
 
     def run(self, task: Task) -> Any:
@@ -161,8 +284,7 @@ class StaticPhases:
 
     def evaluate(self, batch: Any, loss: Any) -> tuple[FloatArray, FloatArray]:
         """Losses `(n,)` and outputs `(n, n_outputs)` [V] of the free phases of a batch."""
-        outputs = np.array([self.free(d).outputs for d in batch.drives])
-        outputs = outputs.reshape(len(batch), len(self.network.outputs))
+        outputs = self.free_all(batch.drives).outputs
         return np.asarray(loss.value(outputs, batch.targets)), outputs
 
     # The phases.
@@ -187,29 +309,112 @@ class StaticPhases:
             pair = [self.nudged(drives, c, highest) for c in (currents, -currents)]
         return pair
 
-    def branch_voltages(self, solution: Solution) -> FloatArray:
-        """Branch voltages of the trainable elements, `(n_trainable,)` [V]."""
-        return np.asarray(solution.nodes[self.branch_plus] - solution.nodes[self.branch_minus])
+    def free_all(self, drives: FloatArray) -> Solutions:
+        """The free phases of several samples.
 
-    def _signals(self, drives: FloatArray, currents: FloatArray | None) -> list[Signals]:
-        row = drives if currents is None else np.concatenate([drives, currents])
-        return [constant(row)] if row.size else []
+        Args:
+            drives: `(n_samples, n_drives)` [V or A].
+        """
+        drives = np.asarray(drives, dtype=float)
+        nodes = self._in_sequence(drives, None)
+        if nodes is None:
+            if not len(drives):
+                empty = np.zeros((0, len(self.network.node_index)))
+                return self._solutions(empty)
+            return Solutions.of([self.free(d) for d in drives])
+        return self._solutions(nodes)
+
+    def nudged_pairs(self, drives: FloatArray, currents: FloatArray, free: Solutions) -> list[Solutions]:
+        """The phases nudged by `+currents` and by `-currents` of several samples, at least one.
+
+        Args:
+            drives: `(n_samples, n_drives)` [V or A].
+            currents: `(n_samples, n_outputs)` [A].
+            free: their free phases.
+        """
+        nodes = None
+        if self._streams:  # a sample's two phases side by side
+            signs = np.tile([1.0, -1.0], len(drives))[:, None]
+            nodes = self._in_sequence(np.repeat(drives, 2, axis=0), signs * np.repeat(currents, 2, axis=0))
+        if nodes is None:
+            return self._pairs_apart(drives, currents, free)
+        plus, minus = nodes[::2], nodes[1::2]
+        # Nudges are small: both phases lie about the free one, or one of them is another solution.
+        bent = np.abs(plus + minus - 2.0 * free.nodes).max(axis=1)
+        strange = np.flatnonzero(bent > 0.5 * np.abs(plus - minus).max(axis=1) + _BENT)
+        if len(strange):
+            some = Solutions(free.nodes[strange], free.outputs[strange], free.rungs[strange])
+            apart = self._pairs_apart(drives[strange], currents[strange], some)
+            plus, minus = plus.copy(), minus.copy()
+            plus[strange], minus[strange] = apart[0].nodes, apart[1].nodes
+            self._count_separate(2 * len(strange))
+        return [self._solutions(plus), self._solutions(minus)]
+
+    def _pairs_apart(self, drives: FloatArray, currents: FloatArray, free: Solutions) -> list[Solutions]:
+        each = [
+            self.nudged_pair(d, c, Solution(n, o, rung=int(r)))
+            for d, c, n, o, r in zip(drives, currents, free.nodes, free.outputs, free.rungs, strict=True)
+        ]
+        return [Solutions.of([pair[k] for pair in each]) for k in (0, 1)]
+
+    def _in_sequence(self, drives: FloatArray, currents: FloatArray | None) -> FloatArray | None:
+        """Node voltages of several samples, `(n_samples, n_nodes + 1)` [V]; `None` if they must be apart."""
+        if not self._streams or len(drives) < 2:
+            return None
+        try:
+            found = self.circuit.operating_points(self._played(drives, currents))
+        except (ConvergenceError, IncompleteError):
+            if self.session.engine.dead:
+                raise
+            self._count_separate(len(drives))
+            return None
+        return self._expand(found, drives)
+
+    def _count_separate(self, samples: int) -> None:
+        counts = self.session.counts
+        counts.retries += samples
+        counts.rungs[ladder.SEPARATE] = counts.rungs.get(ladder.SEPARATE, 0) + samples
+
+    def _solutions(self, nodes: FloatArray) -> Solutions:
+        outputs = nodes[:, self._out_plus] - nodes[:, self._out_minus]
+        return Solutions(nodes, outputs, np.zeros(len(nodes), dtype=np.int64))
+
+    def _played(self, drives: FloatArray, currents: FloatArray | None) -> FloatArray:
+        """What the loaded sources play, `(n_samples, n_sources)`; nudges behind the drives."""
+        if self.reduction is not None:
+            drives = self.reduction.sources(drives, self._matrix)
+        return drives if currents is None else np.concatenate([drives, currents], axis=1)
+
+    def _expand(self, loaded: FloatArray, drives: FloatArray) -> FloatArray:
+        """All node voltages with ground, `(n, n_nodes + 1)`, from those that are loaded, `(n, n_loaded)`."""
+        if self.reduction is not None:
+            return self.reduction.expand(loaded, drives)
+        return np.concatenate([loaded, np.zeros((len(loaded), 1))], axis=1)
+
+    def _whole(self, waves: Waveforms, drives: FloatArray) -> Waveforms:
+        """Waveforms of all nodes from those of the loaded ones."""
+        if self.reduction is None:
+            return waves
+        names = tuple(f"v({n})".lower() for n in self.network.nodes)
+        return Waveforms(waves.time, self._expand(waves.values, drives)[:, :-1], names, attrs=waves.attrs)
 
     def _solve(self, drives: FloatArray, currents: FloatArray | None, first_rung: int) -> Solution:
-        signals = self._signals(np.asarray(drives, dtype=float), currents)
+        row = np.atleast_2d(np.asarray(drives, dtype=float))
+        played = self._played(row, None if currents is None else np.atleast_2d(currents))
+        signals: list[Signals] = [constant(played)] if played.size else []
         settling = self.plan.settling
         waveforms = None
         rung = 0
         if settling is None:
-            values = self.circuit.operating_point(signals)
+            nodes = self._expand(self.circuit.operating_point(signals)[None], row)[0]
         else:
             waveforms = self.circuit.transient(
                 signals, settling.duration, settling.step, first_rung=first_rung
             )
             rung = [r.name for r in ladder.TRANSIENT].index(self.circuit.rung)
             check_settled(waveforms, settling)
-            values = waveforms.final
-        nodes = np.append(values, 0.0)
+            waveforms = self._whole(waveforms, row)
+            nodes = np.append(waveforms.final, 0.0)
         return Solution(nodes, nodes[self._out_plus] - nodes[self._out_minus], waveforms, rung)
 
 

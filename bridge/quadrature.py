@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 FloatArray = NDArray[np.float64]
+Matrix = Callable[..., sparse.csr_array]
+
+_KEPT = 16  # matrices of each kind
 
 
 def trapezoid_weights(times: FloatArray, start: float = 0.0) -> FloatArray:
@@ -28,6 +36,23 @@ def reversed_times(times: FloatArray, duration: float) -> FloatArray:
     return np.maximum(duration - times[::-1], 0.0)
 
 
+def _kept(make: Matrix) -> Matrix:
+    """Keep the last matrices: most transients of a network have the same time points."""
+    kept: OrderedDict[tuple[Any, ...], sparse.csr_array] = OrderedDict()
+
+    @wraps(make)
+    def made(times: FloatArray, *more: Any) -> sparse.csr_array:
+        key = (times.tobytes(), *(m.tobytes() if isinstance(m, np.ndarray) else m for m in more))
+        if key not in kept:
+            kept[key] = make(times, *more)
+            if len(kept) > _KEPT:
+                kept.popitem(last=False)
+        return kept[key]
+
+    return made
+
+
+@_kept
 def interpolation_matrix(times: FloatArray, at: FloatArray) -> sparse.csr_array:
     """Cubic interpolation from samples at `times` to the points `at`, `(len(at), len(times))`.
 
@@ -50,6 +75,7 @@ def interpolation_matrix(times: FloatArray, at: FloatArray) -> sparse.csr_array:
     return sparse.csr_array((weights.ravel(), (rows, columns)), shape=(m, n))
 
 
+@_kept
 def derivative_matrix(times: FloatArray, points: int = 5) -> sparse.csr_array:
     """Derivatives at `times` of signals sampled there, `(n, n)`: fourth order with five points.
 

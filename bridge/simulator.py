@@ -49,7 +49,11 @@ class Simulator:
         """
         self.plan = plan
         self.network = plan.network
+        self._checked: Estimator | None = None
         self._parameters = plan.network.parameters
+        trained = [(self.network.element(t.element).device, t.parameter) for t in self.network.trainable]
+        limits = [device.parameters[device.index(name)] for device, name in trained]
+        self._allowed = np.array([p.lower for p in limits]), np.array([p.upper for p in limits])
         self.pool = Pool(plan, workers, time_limit=time_limit, memory_growth=memory_growth)
 
     @property
@@ -59,7 +63,10 @@ class Simulator:
 
     @parameters.setter
     def parameters(self, values: ArrayLike) -> None:
-        new = self.network.with_parameters(values).parameters  # checks every value
+        new = np.array(values, dtype=float)
+        lower, upper = self._allowed
+        if new.shape != lower.shape or not ((new >= lower) & (new <= upper) & np.isfinite(new)).all():
+            new = self.network.with_parameters(values).parameters  # tells which value is not allowed
         self._parameters = new
         self.pool.update(new)
 
@@ -91,7 +98,9 @@ class Simulator:
             UnsupportedElementError: the estimator does not cover the network.
             SimulationError: a simulation gave no result that can be trusted.
         """
-        estimator.check(self.plan)
+        if estimator is not self._checked:
+            estimator.check(self.plan)
+            self._checked = estimator
         results = self.pool.map(estimator.tasks(self.plan, batch, loss))
         return estimator.combine(self.plan, batch, results)
 

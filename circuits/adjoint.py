@@ -23,7 +23,7 @@ import sympy as sp
 from bridge.errors import UnsupportedElementError
 from circuits.devices.adjoint_mosfet import adjoint_mosfet
 from circuits.devices.base import Device, Element, SpiceContext, SpiceLine, U
-from circuits.devices.behavioural import GROUND, LEAST_SLOPE, Behavioural, voltage_expression
+from circuits.devices.behavioural import CONTROL, GROUND, LEAST_SLOPE, Behavioural, voltage_expression
 from circuits.devices.fractional import Transfer
 from circuits.devices.mosfet import Mosfet
 from circuits.devices.passive import CAPACITOR, INDUCTOR
@@ -37,9 +37,9 @@ class Coefficient:
     """One coefficient of an element's linearisation that the adjoint network plays back.
 
     Attributes:
-        key: what it is: `gu` (dcurrent/du), `cu` (dcharge/du), `fx_S`, `hu_S`, `hx_S_R` for states S, R,
-            `gain` of a transfer.
-        expression: symbolic, in `u`, the states and the parameters.
+        key: what it is: `gu` (dcurrent/du), `gc` (dcurrent/duc, of a control port), `cu` (dcharge/du),
+            `fx_S`, `hu_S`, `hc_S`, `hx_S_R` for states S, R, `gain` of a transfer.
+        expression: symbolic, in `u`, `uc`, the states and the parameters.
     """
 
     key: str
@@ -58,10 +58,12 @@ def coefficients(device: Device) -> tuple[Coefficient, ...]:
         add("gain", device.law, U)
         return tuple(found)
     add("gu", device.law, U)
+    add("gc", device.law, CONTROL)
     add("cu", device.charge, U)
     for state in device.states:
         add(f"fx_{state.name}", device.law, state.symbol)
         add(f"hu_{state.name}", state.rate, U)
+        add(f"hc_{state.name}", state.rate, CONTROL)
         for other in device.states:
             add(f"hx_{state.name}_{other.name}", state.rate, other.symbol)
     return tuple(found)
@@ -74,10 +76,12 @@ def playback_source(element: str, key: str) -> str:
 
 @dataclass(frozen=True)
 class AdjointBranch(Device):
-    """The adjoint of a two-terminal with a symbolic law, charge and states.
+    """The adjoint of a branch with a symbolic law, charge and states.
 
-    The coefficients reach it scaled (`bridge.dynamics`): `fx` by `1 / k`, `hu` by `k`, with `k` the scale of
-    the adjoint state, which a node holds as `mu / k`; `cu` is divided by the capacitance `reference`.
+    A control port draws what the free branch felt of it: the current `gc lambda - hc mu`, with `lambda` the
+    voltage of the branch. The coefficients reach it scaled (`bridge.dynamics`): `fx` by `1 / k`, `hu` and
+    `hc` by `k`, with `k` the scale of the adjoint state, which a node holds as `mu / k`; `cu` is divided by
+    the capacitance `reference`.
     """
 
     keys: tuple[str, ...] = ()
@@ -86,7 +90,7 @@ class AdjointBranch(Device):
 
     def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:
         """See `Device`."""
-        p, n = element.nodes
+        p, n = element.nodes[:2]
         name = element.name
         across = voltage_expression(p, n)
         play = {key: playback_source(name, key) for key in self.keys}
@@ -107,6 +111,13 @@ class AdjointBranch(Device):
                 terms.append(f"-v({play[f'hu_{state}']})*v({adjoint_state(name, state)})")
         if terms:
             lines.append(SpiceLine("B", name, (p, n), "i=" + "+".join(terms).replace("+-", "-")))
+        terms = [f"v({play['gc']})*{across}"] if "gc" in play else []
+        for state in self.state_names:
+            if f"hc_{state}" in play:
+                terms.append(f"-v({play[f'hc_{state}']})*v({adjoint_state(name, state)})")
+        if terms:
+            text = "i=" + "+".join(terms).replace("+-", "-")
+            lines.append(SpiceLine("B", f"{name}_control", element.nodes[2:], text))
         size = context.time_scale * 1e-3
         for state in self.state_names:
             node = adjoint_state(name, state)
@@ -224,7 +235,7 @@ def adjoint(network: Network, charges: bool = True) -> Adjoint:
             reference = device.charge_scale(element) if isinstance(device, Behavioural) else 1.0
             branch = AdjointBranch(
                 "adjoint_branch",
-                ("p", "n"),
+                device.terminals,
                 (),
                 keys=tuple(k.key for k in keys),
                 state_names=tuple(s.name for s in device.states),

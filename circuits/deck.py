@@ -22,7 +22,8 @@ class SolverOptions:
         method: integration rule, `trap` or `gear`.
         itl1: Newton iterations allowed for an operating point.
         itl4: Newton iterations allowed at a time point.
-        klu: sparse solver KLU instead of SPARSE, where the simulator has it.
+        klu: sparse solver KLU instead of SPARSE; `None` leaves it to the size of what is loaded
+            (`bridge.solver`), and stands for SPARSE in a deck.
         extra: further `.options` by name.
     """
 
@@ -35,7 +36,7 @@ class SolverOptions:
     method: str = "trap"
     itl1: int = 500
     itl4: int = 50
-    klu: bool = False
+    klu: bool | None = None
     extra: tuple[tuple[str, float], ...] = ()
 
     def line(self) -> str:
@@ -72,6 +73,32 @@ class VerilogModule:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """Bounds of a saved vector that holds a state of a device.
+
+    Attributes:
+        vector: its name among the deck's saves.
+        low: lower bound, as the vector has it.
+        high: upper bound, as the vector has it.
+        element: name of the element.
+        state: name of the state.
+        scale: unit of the vector in the state's own.
+        unit: of the state, as text.
+        holding: the vectors of the branch's two nodes (empty for ground) where the state's rate vanishes at
+            its bounds whatever the voltage.
+    """
+
+    vector: str
+    low: float
+    high: float
+    element: str
+    state: str
+    scale: float = 1.0
+    unit: str = "1"
+    holding: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
 class Deck:
     """A netlist to load, with the meaning of its lines.
 
@@ -83,6 +110,8 @@ class Deck:
         options: tolerances and methods.
         origins: for each line, the network element it belongs to (empty where none).
         modules: Verilog-A modules that must be loaded before the circuit.
+        notes: what a reader should know, as comments behind the title.
+        limits: bounds of saved vectors that a transient must not leave.
     """
 
     title: str
@@ -92,6 +121,8 @@ class Deck:
     options: SolverOptions = field(default_factory=SolverOptions)
     origins: tuple[str, ...] = ()
     modules: tuple[VerilogModule, ...] = ()
+    notes: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
 
     def with_options(self, **changes: object) -> Deck:
         """The same deck with other solver options."""
@@ -100,7 +131,20 @@ class Deck:
     def text(self) -> list[str]:
         """All lines as the simulator loads them."""
         saves = [f".save {name}" for name in self.saves]
-        return [self.title, *self.lines, self.options.line(), *saves, ".end"]
+        return [self.title, *self._comments, *self.lines, self.options.line(), *saves, ".end"]
+
+    @property
+    def _comments(self) -> list[str]:
+        return [f"* {note}" for note in self.notes]
+
+    def with_counter(self) -> tuple[Deck, str]:
+        """The same deck with a source that does nothing, for a sweep to count its points; its name."""
+        names = {line.split(maxsplit=1)[0].lower() for line in self.lines}
+        name = "icounter"
+        while name in names:
+            name += "_"
+        origins = (*self.origins, "") if self.origins else ()
+        return replace(self, lines=(*self.lines, f"{name} 0 0 dc 0"), origins=origins), name
 
     def _compiled(self) -> list[str]:
         """Commands that load compiled modules, which must lie beside a deck for `ngspice -b`."""
@@ -134,6 +178,5 @@ class Deck:
         else:
             control += [f"print {name}[length({name})-1]" for name in self.saves]
         saves = [f".save {name}" for name in self.saves]
-        return "\n".join(
-            [self.title, *body, self.options.line(), *saves, *control, "quit", ".endc", ".end", ""]
-        )
+        head = [self.title, *self._comments, *body, self.options.line(), *saves]
+        return "\n".join([*head, *control, "quit", ".endc", ".end", ""])

@@ -187,14 +187,16 @@ def _stamp_law(found: Linearisation, element: Element, here: Mapping[str, Any]) 
     for part in coefficients(device):
         value = float(device.evaluate(part.expression, here))
         what, _, names = part.key.partition("_")
-        if what in ("gu", "cu"):
-            found.two_port((p, n), (p, n), value, charge=what == "cu")
+        if what in ("gu", "cu", "gc"):
+            port = (element.nodes[-2], element.nodes[-1]) if what == "gc" else (p, n)
+            found.two_port((p, n), port, value, charge=what == "cu")
             continue
         first = next(s for s in device.states if names == s.name or names.startswith(f"{s.name}_"))
         if what == "fx":
             found.current(p, n, rows[first.name], value)
-        elif what == "hu":
-            found.voltage(rows[first.name], p, n, -value)
+        elif what in ("hu", "hc"):
+            port = (element.nodes[-2], element.nodes[-1]) if what == "hc" else (p, n)
+            found.voltage(rows[first.name], *port, -value)
         else:
             other = names.removeprefix(f"{first.name}_")
             found.add(found.conductance, rows[first.name], rows[other], -value)

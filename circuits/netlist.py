@@ -190,12 +190,16 @@ def build_deck(
     nudge_names = [f"i{NUDGE.format(k)}" for k in range(len(network.outputs))] if nudges else []
     known = {*drive_names, *nudge_names}
     others = [line.instance for line in lines if line.external and line.instance not in known]
+    kept = saves if saves is not None else tuple(f"v({n})".lower() for n in network.nodes)
+    held = set(kept)
+    limits = (limit for e in flat.elements for limit in e.device.limits(e))
     return Deck(
         title=f"tellegen {network.name}",
         lines=(*cards, *instances),
         sources=(*drive_names, *nudge_names, *others),
-        saves=saves if saves is not None else tuple(f"v({n})".lower() for n in network.nodes),
+        saves=kept,
         options=options or SolverOptions(),
         origins=(*([""] * len(cards)), *origins),
         modules=_modules(flat, realisation),
+        limits=tuple(limit for limit in limits if limit.vector in held),
     )

@@ -19,8 +19,8 @@ def spice_number(value: float) -> str:
         raise ValueError(f"{value} cannot be written into a netlist")
     if value == 0:
         return "0"
-    mantissa, exponent = f"{value:.15e}".split("e")
-    sign = "-" if mantissa.startswith("-") else ""
-    digits = mantissa.lstrip("-").replace(".", "").rstrip("0")
-    power = int(exponent) - len(digits) + 1
+    text = f"{value:.15e}"
+    sign, start = ("-", 1) if value < 0 else ("", 0)
+    digits = (text[start] + text[start + 2 : start + 17]).rstrip("0")
+    power = int(text[start + 18 :]) - len(digits) + 1
     return f"{sign}{digits}e{power}" if power else f"{sign}{digits}"

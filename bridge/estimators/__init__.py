@@ -1,6 +1,6 @@
 """Gradient estimators, one file a method."""
 
-from bridge.estimators.adjoint import AdjointNetwork
+from bridge.estimators.adjoint import AdjointNetwork, TruncatedAdjoint
 from bridge.estimators.base import Batch, DynamicBatch, Estimator, Gradient
 from bridge.estimators.causal import Causal
 from bridge.estimators.coupled_learning import CoupledLearning
@@ -22,6 +22,7 @@ __all__ = [
     "Gradient",
     "Lagrangian",
     "OperatingPointAdjoint",
+    "TruncatedAdjoint",
     "estimator_type",
 ]
 

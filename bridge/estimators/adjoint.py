@@ -19,6 +19,7 @@ from bridge.errors import UnsupportedElementError
 from bridge.estimators.base import DynamicBatch, Estimator, FloatArray, Gradient
 from bridge.estimators.sensitivities import Trajectories, gradients, meet, source_gradient
 from bridge.estimators.tail import adjoint_tail
+from bridge.estimators.truncation import Piece, Truncation, whole
 from bridge.losses.waveform import WaveformLoss, WaveformValue
 from bridge.ngspice.drives import Signals
 from bridge.quadrature import reversed_times, trapezoid_weights
@@ -56,10 +57,46 @@ def nudge_factor(phases: DynamicPhases, waves: Waveforms, loss: WaveformValue) -
     The adjoint network is linear. The error of a short transient is a huge number of amperes, at which the
     simulator's first iterations, with the playback still at zero, may overflow.
     """
-    conductances = [e.value("conductance") for e in phases.plan.flat.elements if e.device.kind == "resistor"]
     density = np.abs(loss.derivative / trapezoid_weights(waves.time)[:, None]).max()
     peak = max(float(density), float(np.abs(loss.terminal).max()) / phases.plan.duration)
-    return max(conductances, default=1e-3) / peak if peak > 0.0 else 1.0
+    return phases.largest_conductance / peak if peak > 0.0 else 1.0
+
+
+def reverse_path(phases: DynamicPhases, waves: Waveforms, loss: WaveformValue, part: Piece) -> Trajectories:
+    """The free trajectory and the adjoint one of a piece of the error.
+
+    Args:
+        phases: the network.
+        waves: its free trajectory.
+        loss: the loss and its derivative.
+        part: which errors count, and how far they reach back.
+    """
+    found, duration, rest = part.error(loss), phases.plan.duration, phases.plan.from_rest
+    nudges = part.shifted(error_signal(waves, found, duration, len(phases.plan.network.probes)), duration)
+    factor = nudge_factor(phases, waves, found)
+    small = Signals(nudges.sources, nudges.values * factor, nudges.times)
+    scaled, scales = phases.adjoint(waves, small, part.end, part.length)
+    reply = replace(scaled, values=scaled.values / factor)
+    tail = np.zeros(len(reply.names))
+    if not rest and part.reach == 0.0:
+        tail = adjoint_tail(phases, waves, reply, scales)
+    reply = part.padded(reply)
+    pairing = meet(waves, reply, part.end, scales=scales, tail=tail, from_rest=rest)
+    if found.terminal.any():  # the first interval's integral is the backward Euler step's
+        pairing["weights"][0] = reply.time[0]
+    return Trajectories(**pairing)
+
+
+def pieces_gradient(
+    phases: DynamicPhases, waves: Waveforms, loss: WaveformValue, pieces: Sequence[Piece]
+) -> FloatArray:
+    """The gradient `(n_trainable,)` of pieces of the error; those without error cost nothing."""
+    total = np.zeros(len(phases.plan.flat.trainable))
+    for part in pieces:
+        error = part.error(loss)
+        if error.derivative.any() or error.terminal.any():
+            total += gradients(phases, reverse_path(phases, waves, loss, part))
+    return total
 
 
 @dataclass(frozen=True)
@@ -70,34 +107,29 @@ class AdjointTask:
     sample: int
     loss: WaveformLoss
     transistors: str = "auto"
+    truncation: Truncation | None = None
 
     def run(self, phases: DynamicPhases) -> tuple[float, FloatArray, FloatArray]:
         """Loss, gradient `(n_trainable,)` and score of the sample."""
-        value, shown, paths = self.trajectories(phases)
-        return value, gradients(phases, paths), shown
+        if self.truncation is None:
+            value, shown, paths = self.trajectories(phases)
+            return value, gradients(phases, paths), shown
+        waves, found, shown = self.free(phases)
+        pieces = self.truncation.pieces(waves.time, phases.plan.duration)
+        return found.value, pieces_gradient(phases, waves, found, pieces), shown
 
-    def trajectories(self, phases: DynamicPhases) -> tuple[float, FloatArray, Trajectories]:
-        """Loss and score of the sample, and its free and adjoint trajectories."""
+    def free(self, phases: DynamicPhases) -> tuple[Waveforms, WaveformValue, FloatArray]:
+        """The sample's free phase, its loss and its score."""
         phases.transistors = self.transistors
         waves = phases.free(self.batch.signals(self.sample))
         outputs = phases.outputs(waves)
         found = self.loss.evaluate(waves.time, outputs, self.batch.targets[self.sample])
-        shown = score(self.loss, waves.time, outputs)
-        duration = phases.plan.duration
-        nudges = error_signal(waves, found, duration, len(phases.plan.network.probes))
-        factor = nudge_factor(phases, waves, found)
-        small = Signals(nudges.sources, nudges.values * factor, nudges.times)
-        scaled, scales = phases.adjoint(waves, small)
-        reply = replace(scaled, values=scaled.values / factor)
-        if phases.plan.from_rest:
-            tail = np.zeros(len(reply.names))
-        else:
-            tail = adjoint_tail(phases, waves, reply, scales)
-        rest = phases.plan.from_rest
-        pairing = meet(waves, reply, duration, scales=scales, tail=tail, from_rest=rest)
-        if found.terminal.any():  # the first interval's integral is the backward Euler step's
-            pairing["weights"][0] = reply.time[0]
-        return found.value, shown, Trajectories(**pairing)
+        return waves, found, score(self.loss, waves.time, outputs)
+
+    def trajectories(self, phases: DynamicPhases) -> tuple[float, FloatArray, Trajectories]:
+        """Loss and score of the sample, and its free and adjoint trajectories."""
+        waves, found, shown = self.free(phases)
+        return found.value, shown, reverse_path(phases, waves, found, whole(waves.time, phases.plan.duration))
 
 
 @dataclass(frozen=True)
@@ -125,11 +157,13 @@ class AdjointNetwork(Estimator):
     Attributes:
         transistors: how transistors are linearised, one of `bridge.transistors.WAYS`: `auto` measures those
             whose reported parameters are not all of the derivative.
+        truncation: how far errors reach back; `None` for all of the transient, which alone is exact.
     """
 
     name: ClassVar[str] = "adjoint"
     static: ClassVar[bool | None] = False
     transistors: str = "auto"
+    truncation: Truncation | None = None
 
     def __init__(self, transistors: str = "auto") -> None:
         """Make the estimator.
@@ -141,12 +175,13 @@ class AdjointNetwork(Estimator):
 
     def check(self, plan: DynamicPlan) -> None:
         """Refuse networks with an element whose derivative is not known."""
+        super().check(plan)
         adjoint(plan.flat)
         check_transistors(plan.flat, self.transistors, charges=True)
 
     def tasks(self, plan: DynamicPlan, batch: DynamicBatch, loss: WaveformLoss) -> Sequence[AdjointTask]:
         """One task a sample."""
-        return [AdjointTask(batch, k, loss, self.transistors) for k in range(len(batch))]
+        return [AdjointTask(one, 0, loss, self.transistors, self.truncation) for one in batch.chunks(1)]
 
     def combine(
         self, plan: DynamicPlan, batch: DynamicBatch, results: Sequence[tuple[float, FloatArray, FloatArray]]
@@ -154,6 +189,29 @@ class AdjointNetwork(Estimator):
         """Mean over the batch."""
         losses = np.array([r[0] for r in results])
         return Gradient(losses, np.mean([r[1] for r in results], axis=0), np.array([r[2] for r in results]))
+
+
+class TruncatedAdjoint(AdjointNetwork):
+    """The adjoint network with errors that reach back for a limited time: biased, and bounded.
+
+    See `bridge.estimators.truncation`; `bridge.validation.growth` measures what it is good for.
+    """
+
+    exact: ClassVar[bool] = False
+
+    def __init__(self, horizon: float, stride: float | None = None, transistors: str = "auto") -> None:
+        """Make the estimator.
+
+        Args:
+            horizon: errors reach back this far at least [s], then are cut.
+            stride: errors of so long a time are cut at once [s]; the horizon when left out.
+            transistors: how they are linearised.
+
+        Raises:
+            ValueError: a time is not positive, or `transistors` is not one of `bridge.transistors.WAYS`.
+        """
+        super().__init__(transistors)
+        self.truncation = Truncation(horizon, stride)
 
 
 class NudgedEstimator(AdjointNetwork):
@@ -176,6 +234,7 @@ class NudgedEstimator(AdjointNetwork):
 
     def check(self, plan: DynamicPlan) -> None:
         """Refuse outputs that are currents."""
+        Estimator.check(self, plan)
         for probe in plan.network.probes:
             raise UnsupportedElementError(
                 probe, "its current is an output, which cannot be nudged here", "use the estimator adjoint"

@@ -15,7 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.dynamics import DynamicPlan
+from bridge.errors import UnsupportedElementError
 from bridge.ngspice.drives import Signals
+from bridge.phases import StaticPlan
 
 FloatArray = NDArray[np.float64]
 
@@ -133,11 +136,21 @@ class Estimator(ABC):
 
     @abstractmethod
     def check(self, plan: Any) -> None:
-        """Refuse a network that the estimator does not cover.
+        """Refuse a network that the estimator does not cover; estimators call this one first.
 
         Raises:
-            UnsupportedElementError: with the element's name and the reason.
+            UnsupportedElementError: with the element's name and the reason, or the plan is of the other kind.
         """
+        if self.static is None or isinstance(plan, StaticPlan if self.static else DynamicPlan):
+            return
+        mine, other = ("static", "time-varying") if self.static else ("time-varying", "static")
+        needed, instead = ("StaticPlan", "AdjointNetwork") if self.static else (
+            "DynamicPlan", "OperatingPointAdjoint")  # fmt: skip
+        raise UnsupportedElementError(
+            plan.network.name,
+            f"{type(self).__name__} is for {mine} networks (a {needed}), and this is a {type(plan).__name__}",
+            f"use {instead}, or FiniteDifference, for {other} networks",
+        )
 
     @abstractmethod
     def tasks(self, plan: Any, batch: Any, loss: Any) -> Sequence[Any]:

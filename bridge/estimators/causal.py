@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bridge.dynamics import DynamicPhases, DynamicPlan, branch, score
+from bridge.dynamics import DynamicPhases, DynamicPlan, score
 from bridge.errors import UnsupportedElementError
 from bridge.estimators.adjoint import NudgedEstimator
 from bridge.estimators.base import DynamicBatch, FloatArray
@@ -41,20 +41,18 @@ class CausalTask:
         found = self.loss.evaluate(waves.time, outputs, self.batch.targets[self.sample])
         shown = score(self.loss, waves.time, outputs)
         error = found.derivative / trapezoid_weights(waves.time)[:, None]
-        elements = [plan.flat.element(t.element) for t in plan.flat.trainable]
-        ends = [e.nodes[:2] for e in elements]
-        free = np.stack([branch(waves, *pair) for pair in ends], axis=1)
+        conductances = phases.group(tuple(t.element for t in plan.flat.trainable))
+        free = conductances.across(waves)
         peak = float(np.abs(error).max())
         if peak == 0.0:
-            return found.value, np.zeros(len(ends)), shown
+            return found.value, np.zeros(len(phases.targets)), shown
         beta = self.relative_beta * float(np.abs(free * phases.parameters).max()) / peak
         first = len(plan.network.drives)
         squares = []
         for sign in (1.0, -1.0):
             nudges = Signals(tuple(range(first, first + error.shape[1])), -sign * beta * error, waves.time)
             reply = phases.circuit.transient([drives, nudges], plan.duration, plan.step, uic=plan.from_rest)
-            u = np.stack([branch(reply, *pair) for pair in ends], axis=1)
-            squares.append(trapezoid_weights(reply.time) @ u**2)
+            squares.append(trapezoid_weights(reply.time) @ conductances.across(reply) ** 2)
         return found.value, np.asarray((squares[0] - squares[1]) / (4.0 * beta)), shown
 
 
@@ -80,4 +78,4 @@ class Causal(NudgedEstimator):
         self, plan: DynamicPlan, batch: DynamicBatch, loss: WaveformLoss
     ) -> Sequence[CausalTask]:
         """One task a sample."""
-        return [CausalTask(batch, k, loss, self.relative_beta) for k in range(len(batch))]
+        return [CausalTask(one, 0, loss, self.relative_beta) for one in batch.chunks(1)]

@@ -153,6 +153,7 @@ class CoupledLearning(Estimator):
 
     name: ClassVar[str] = "coupled_learning"
     exact: ClassVar[bool] = False
+    static: ClassVar[bool | None] = True
 
     def __init__(self, eta: float | None = None, hinge: bool = False, tolerance: float = 0.0) -> None:
         """Make the estimator.
@@ -173,6 +174,7 @@ class CoupledLearning(Estimator):
 
     def check(self, plan: Any) -> None:
         """Refuse networks without twins."""
+        super().check(plan)
         Twins.of(plan.network)
 
     def tasks(self, plan: StaticPlan, batch: Batch, loss: Loss) -> Sequence[CoupledTask]:

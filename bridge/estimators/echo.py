@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 import sympy as sp
 
-from bridge.dynamics import branch
 from bridge.errors import UnsupportedElementError
+from bridge.groups import branch
 from bridge.waveforms import Waveforms
 from circuits.devices.base import Element, U
 from circuits.devices.behavioural import Behavioural, state_node

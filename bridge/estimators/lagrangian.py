@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.integrate import cumulative_trapezoid
 
-from bridge.dynamics import DynamicPhases, DynamicPlan, branch, score
+from bridge.dynamics import DynamicPhases, DynamicPlan, score
 from bridge.errors import UnsupportedElementError
 from bridge.estimators.adjoint import NudgedEstimator
 from bridge.estimators.base import DynamicBatch, FloatArray
@@ -53,7 +53,7 @@ class LagrangianTask:
                 "use the estimator adjoint, or a loss over a short window",
             )
         circuit, network = echo_circuit(phases)
-        currents = compensation(network, waves)
+        currents = compensation(phases, waves)
         largest = max(float(np.abs(currents.values).max()) / 2.0, 1e-15)
         nudge = nudge_shape(waves, found, plan.duration)
         peak = float(np.abs(nudge.values[2:]).max())
@@ -121,14 +121,14 @@ def echo_circuit(phases: DynamicPhases) -> tuple[Circuit, Network]:
     return circuit, phases.valued
 
 
-def compensation(network: Network, waves: Waveforms) -> Signals:
+def compensation(phases: DynamicPhases, waves: Waveforms) -> Signals:
     """The currents `2 G u(T - tau)` beside every resistor, over reversed time."""
-    resistors = [e for e in network.elements if e.device.kind == "resistor"]
-    duration = waves.time[-1]
-    values = np.stack([2.0 * e.value("conductance") * branch(waves, *e.nodes) for e in resistors], axis=1)
-    first = len(network.drives)
-    times = reversed_times(waves.time, duration)
-    return Signals(tuple(range(first, first + len(resistors))), values[::-1].copy(), times, order=3)
+    names = tuple(e.name for e in phases.plan.flat.elements if e.device.kind == "resistor")
+    resistors = phases.group(names)
+    values = 2.0 * resistors.values["conductance"] * resistors.across(waves)
+    first = len(phases.plan.flat.drives)
+    times = reversed_times(waves.time, waves.time[-1])
+    return Signals(tuple(range(first, first + len(names))), values[::-1].copy(), times, order=3)
 
 
 def nudge_shape(waves: Waveforms, loss: WaveformValue, duration: float) -> Signals:
@@ -168,4 +168,4 @@ class Lagrangian(NudgedEstimator):
         self, plan: DynamicPlan, batch: DynamicBatch, loss: WaveformLoss
     ) -> Sequence[LagrangianTask]:
         """One task a sample."""
-        return [LagrangianTask(batch, k, loss, self.relative_beta) for k in range(len(batch))]
+        return [LagrangianTask(one, 0, loss, self.relative_beta) for one in batch.chunks(1)]

@@ -23,6 +23,7 @@ from bridge.estimators.sensitivities import Trajectories, gradients
 from bridge.losses import Loss
 from bridge.ngspice.drives import Signals, constant
 from bridge.phases import Settling, StaticPhases, StaticPlan, check_settled
+from bridge.solver import Analysis, with_solver
 from bridge.transistors import check_transistors, checked_way
 from bridge.waveforms import Waveforms
 from circuits.adjoint import adjoint
@@ -32,7 +33,9 @@ _SMALL = 1e-6  # adjoint currents are scaled to this share of an ampere where no
 
 def linear_plan(plan: StaticPlan) -> DynamicPlan:
     """The plan whose phases know every signal that a gradient may need."""
-    return DynamicPlan(plan.circuit(), 1.0, 1.0, options=plan.options)
+    network = plan.circuit()
+    analysis: Analysis = "operating_point" if plan.settling is None else "transient"
+    return DynamicPlan(network, 1.0, 1.0, options=with_solver(plan.options, network, analysis))
 
 
 class LinearisedPhases(DynamicPhases):
@@ -63,7 +66,7 @@ class LinearisedPhases(DynamicPhases):
         outputs = Signals(tuple(range(first, first + len(error))), error[None])
         played = [Signals(sources, values)] if sources else []
         found = circuit.operating_point([outputs, *played])
-        return Waveforms(np.zeros(1), found[None], circuit.deck.saves)
+        return self.unfold(Waveforms(np.zeros(1), found[None], circuit.deck.saves))
 
 
 def paired(free: Waveforms, adjoint: Waveforms) -> Trajectories:
@@ -139,6 +142,7 @@ class OperatingPointAdjoint(Estimator):
 
     def check(self, plan: StaticPlan) -> None:
         """Refuse networks with an element whose derivative is not known, or with internal states."""
+        super().check(plan)
         flat = linear_plan(plan).flat
         adjoint(flat, charges=False)
         check_transistors(flat, self.transistors, charges=False)

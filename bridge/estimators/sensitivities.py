@@ -6,9 +6,8 @@ the free signals are taken at `T - tau`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,17 +15,21 @@ import sympy as sp
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bridge.dynamics import DynamicPhases, branch, make_group
+from bridge.dynamics import DynamicPhases
 from bridge.errors import UnsupportedElementError
+from bridge.groups import Group, Names, columns, pick
 from bridge.quadrature import derivative, interpolation_matrix, trapezoid_weights
 from bridge.waveforms import Waveforms
 from circuits.adjoint import adjoint_state
-from circuits.devices.base import Device, Element
+from circuits.devices.base import Element
 from circuits.devices.fractional import Transfer
-from circuits.devices.mosfet_linear import polarity, reported, vector
-from circuits.network import GROUND
+from circuits.devices.mosfet_linear import polarity, vector
 
 FloatArray = NDArray[np.float64]
+Port = tuple[Names, Names]
+
+_TABLE = 500
+"""Pairs of signals, in one matrix product, that cost as much as one branch by itself."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +61,6 @@ class Trajectories:
         return np.asarray(total + free[0] * tail)
 
     @cached_property
-    def free_places(self) -> dict[str, int]:
-        """Column of every free signal; ground is the one behind the last."""
-        places = {n: k for k, n in enumerate(self.free.names)}
-        return {**places, f"v({GROUND})": len(places)}
-
-    @cached_property
-    def adjoint_places(self) -> dict[str, int]:
-        """Column of every adjoint signal; ground is the one behind the last."""
-        places = {n: k for k, n in enumerate(self.adjoint.names)}
-        return {**places, f"v({GROUND})": len(places)}
-
-    @cached_property
     def _reversed_values(self) -> FloatArray:
         """Weighted free signals at the adjoint's time points, with a column for ground."""
         return self._reversed(self.free.values)
@@ -80,55 +71,50 @@ class Trajectories:
         return self._reversed(derivative(self.free.time, self.free.values))
 
     def _reversed(self, signals: FloatArray) -> FloatArray:
-        weighted = self.weights[:, None] * (self.reverse @ signals)
-        return np.hstack([weighted, np.zeros((len(self.adjoint), 1))])
+        return np.asarray(self.weights[:, None] * (self.reverse @ signals))
 
-    def branches(
-        self,
-        free_ends: Sequence[tuple[str, str]],
-        adjoint_ends: Sequence[tuple[str, str]],
-        rate: bool = False,
-    ) -> FloatArray:
+    def branches(self, free_ends: Port, adjoint_ends: Port, rate: bool = False) -> FloatArray:
         """`integral u(T - tau) lambda(tau)` for many pairs of branches, with the tails, `(n_branches,)`.
 
         Args:
-            free_ends: nodes of each free branch.
-            adjoint_ends: nodes of each adjoint branch.
+            free_ends: signals at the ends of each free branch.
+            adjoint_ends: signals at the ends of each adjoint branch.
             rate: take `du/dt` instead of `u`; it is zero before the start of the transient.
         """
-        f, a = self.free_places, self.adjoint_places
-        columns = [
-            np.array([where[f"v({e[side]})".lower()] for e in ends], dtype=np.int64)
-            for where, ends in ((f, free_ends), (a, adjoint_ends))
-            for side in (0, 1)
-        ]
-        signal = self._reversed_rates if rate else self._reversed_values
-        adjoint = np.hstack([self.adjoint.values, np.zeros((len(self.adjoint), 1))])
-        if len(free_ends) > signal.shape[1]:  # every pair of nodes at once costs less than every branch
-            table = signal.T @ adjoint
-            p, n, q, m = columns
+        p, n = (columns(self.free.names, names) for names in free_ends)
+        q, m = (columns(self.adjoint.names, names) for names in adjoint_ends)
+        signal, reply = self._reversed_rates if rate else self._reversed_values, self.adjoint.values
+        if signal.shape[1] * reply.shape[1] < _TABLE * len(p):  # all pairs of signals cost less
+            table = np.zeros((signal.shape[1] + 1, reply.shape[1] + 1))
+            table[:-1, :-1] = signal.T @ reply
             total = table[p, q] - table[p, m] - table[n, q] + table[n, m]
         else:
-            u = signal[:, columns[0]] - signal[:, columns[1]]
-            total = np.einsum("tk,tk->k", u, adjoint[:, columns[2]] - adjoint[:, columns[3]])
+            u = pick(signal, p) - pick(signal, n)
+            total = np.einsum("tk,tk->k", u, pick(reply, q) - pick(reply, m))
         if not rate and self.tail.any():
             start, tail = np.append(self.free.values[0], 0.0), np.append(self.tail, 0.0)
-            total = total + (start[columns[0]] - start[columns[1]]) * (tail[columns[2]] - tail[columns[3]])
+            total = total + (start[p] - start[n]) * (tail[q] - tail[m])
         return np.asarray(total)
+
+    def replies(self, names: Names) -> tuple[FloatArray, FloatArray]:
+        """Adjoint signals `(n_points, k)`, and their integrals after the end `(k,)`."""
+        places = columns(self.adjoint.names, names)
+        return pick(self.adjoint.values, places), np.append(self.tail, 0.0)[places]
+
+    def across(self, ends: Port) -> tuple[FloatArray, FloatArray]:
+        """Adjoint voltages of branches `(n_points, k)`, and their integrals after the end `(k,)`."""
+        (plus, more), (minus, less) = (self.replies(names) for names in ends)
+        return plus - minus, more - less
 
     def column(self, name: str) -> tuple[FloatArray, float]:
         """An adjoint signal over time and its integral after the end."""
-        place = self.adjoint.names.index(name.lower())
-        return self.adjoint.values[:, place], float(self.tail[place])
+        value, tail = self.replies((name.lower(),))
+        return value[:, 0], float(tail[0])
 
     def between(self, p: str, n: str) -> tuple[FloatArray, float]:
         """The adjoint voltage between two nodes and its integral after the end."""
-        value, tail = np.zeros(len(self.adjoint)), 0.0
-        for node, sign in ((p, 1.0), (n, -1.0)):
-            if node != GROUND:
-                more, rest = self.column(f"v({node})")
-                value, tail = value + sign * more, tail + sign * rest
-        return value, tail
+        value, tail = self.across(((f"v({p})".lower(),), (f"v({n})".lower(),)))
+        return value[:, 0], float(tail[0])
 
 
 def meet(free: Waveforms, adjoint: Waveforms, duration: float, **more: Any) -> dict[str, Any]:
@@ -146,14 +132,11 @@ def gradients(phases: DynamicPhases, paths: Trajectories) -> FloatArray:
     """The gradient with respect to every trainable parameter, `(n_trainable,)`."""
     flat = phases.plan.flat
     result = np.zeros(len(flat.trainable))
-    for device, parameter, places in phases.families:
+    for (device, parameter, places), names in zip(phases.families, phases.family_names, strict=True):
         starts = {"initial_voltage", "initial_current", *(s.initial for s in device.states)}
         if parameter in starts and not paths.from_rest:
             continue  # an operating point does not depend on what a start from rest begins with
-        # Linear branches need no values; the others are evaluated at the present parameters.
-        network = flat if device.kind in ("resistor", "vccs") else phases.valued
-        elements = [network.element(flat.trainable[k].element) for k in places]
-        result[places] = _family(device, parameter, elements, paths)
+        result[places] = _family(phases.group(names), parameter, paths)
     return result
 
 
@@ -183,108 +166,96 @@ def source_gradient(element: Element, paths: Trajectories, duration: float) -> t
     return duration - paths.adjoint.time[::-1], signal[::-1]
 
 
-def _stack(parts: Sequence[tuple[FloatArray, float]]) -> tuple[FloatArray, FloatArray]:
-    return np.stack([p[0] for p in parts], axis=1), np.array([p[1] for p in parts])
-
-
-def _family(device: Device, parameter: str, elements: Sequence[Element], paths: Trajectories) -> FloatArray:
-    free = paths.free
-
-    def voltages(first: int) -> FloatArray:
-        return np.stack([branch(free, *e.nodes[first : first + 2]) for e in elements], axis=1)
-
-    def adjoints(first: int) -> tuple[FloatArray, FloatArray]:
-        return _stack([paths.between(*e.nodes[first : first + 2]) for e in elements])
+def _family(group: Group, parameter: str, paths: Trajectories) -> FloatArray:
+    free, kind = paths.free, group.device.kind
 
     def currents(pattern: str) -> FloatArray:
-        return np.stack([free[pattern.format(e.name).lower()] for e in elements], axis=1)
+        return pick(free.values, columns(free.names, group.named(pattern)))
 
-    def adjoint_currents(pattern: str) -> tuple[FloatArray, FloatArray]:
-        return _stack([paths.column(pattern.format(e.name)) for e in elements])
+    def replies(pattern: str) -> tuple[FloatArray, FloatArray]:
+        return paths.replies(group.named(pattern))
 
-    kind = device.kind
     if kind == "resistor":
-        ends = [(e.nodes[0], e.nodes[1]) for e in elements]
-        return -paths.branches(ends, ends)
+        return -paths.branches(group.ends(), group.ends())
     if kind == "capacitor":
         if parameter == "initial_voltage":
-            return np.asarray([e.value("capacitance") for e in elements] * adjoints(0)[0][-1])
-        ends = [(e.nodes[0], e.nodes[1]) for e in elements]
-        found = -paths.branches(ends, ends, rate=True)
+            return np.asarray(group.values["capacitance"] * paths.across(group.ends())[0][-1])
+        found = -paths.branches(group.ends(), group.ends(), rate=True)
         if paths.from_rest:  # parallel charges share a charge at once where their initial voltages differ
-            start = voltages(0)[:2]
+            start = group.across(free)[:2]
             slope = (start[1] - start[0]) / (free.time[1] - free.time[0])
-            wanted = np.array([e.value("initial_voltage") for e in elements])
-            found += (wanted - (start[0] - slope * free.time[0])) * adjoints(0)[0][-1]
+            jump = group.values["initial_voltage"] - (start[0] - slope * free.time[0])
+            found += jump * paths.across(group.ends())[0][-1]
         return found
     if kind == "inductor":
-        signal, _ = adjoint_currents("i(l{})")
+        signal, _ = replies("i(l{})")
         if parameter == "initial_current":
-            return np.asarray([-e.value("inductance") for e in elements] * signal[-1])
+            return np.asarray(-group.values["inductance"] * signal[-1])
         return paths.inner(derivative(free.time, currents("i(l{})")), signal)
     if kind == "vccs":
-        controls = [(e.nodes[2], e.nodes[3]) for e in elements]
-        return -paths.branches(controls, [(e.nodes[0], e.nodes[1]) for e in elements])
+        return -paths.branches(group.ends(2, 3), group.ends())
     if kind == "vcvs":
-        return paths.inner(voltages(2), *adjoint_currents("i(vsense_{})"))
+        return paths.inner(group.across(free, 2, 3), *replies("i(vsense_{})"))
     if kind == "cccs":
-        return -paths.inner(currents("i(vsense_{})"), *adjoints(0))
+        return -paths.inner(currents("i(vsense_{})"), *paths.across(group.ends()))
     if kind == "ccvs":
-        return paths.inner(currents("i(vsense_{})"), *adjoint_currents("i(vsense_{})"))
+        return paths.inner(currents("i(vsense_{})"), *replies("i(vsense_{})"))
     if kind == "mosfet":
-        return np.array([width_gradient(e, paths) for e in elements])
+        return _widths(group, paths)
     if kind in ("voltage_source", "current_source"):
-        ones = np.ones((len(free), len(elements)))
+        ones = np.ones((len(free), len(group.names)))
         if kind == "current_source":
-            return -paths.inner(ones, *adjoints(0))
-        return paths.inner(ones, *adjoint_currents("i(v{})"))
-    return _symbolic(device, parameter, elements, paths, adjoints(0))
+            return -paths.inner(ones, *paths.across(group.ends()))
+        return paths.inner(ones, *replies("i(v{})"))
+    return _symbolic(group, parameter, paths)
 
 
-def width_gradient(element: Element, paths: Trajectories) -> float:
-    """The gradient with respect to the width of a level-1 transistor: its currents are proportional to it."""
-    free, w = paths.free, element.value("w")
-    d, g, s, _ = element.nodes
-    here = {name: free[vector(element, name)] for name in reported(element)}
-    signal, tail = paths.between(d, s)
-    channel = polarity(element) * (here["id"] + here["ibd"])[:, None] / w
-    total = -paths.inner(channel, signal[:, None], np.array([tail]))
-    for node, name in ((s, "cgs"), (d, "cgd")):
-        rate = derivative(free.time, branch(free, g, node))
-        total -= paths.inner((here[name] * rate / w)[:, None], paths.between(g, node)[0][:, None])
-    return float(total[0])
+def _widths(group: Group, paths: Trajectories) -> FloatArray:
+    """The gradient with respect to the widths of level-1 transistors: currents are proportional to them."""
+    free, w = paths.free, group.values["w"]
+    here = {
+        name: pick(free.values, columns(free.names, tuple(vector(e, name) for e in group.elements)))
+        for name in ("id", "ibd", "cgs", "cgd")
+    }
+    signs = np.array([polarity(e) for e in group.elements])
+    total = -paths.inner(signs * (here["id"] + here["ibd"]) / w, *paths.across(group.ends(0, 2)))
+    for node, name in ((2, "cgs"), (0, "cgd")):
+        rate = derivative(free.time, group.across(free, 1, node))
+        total -= paths.inner(here[name] * rate / w, paths.across(group.ends(1, node))[0])
+    return np.asarray(total)
 
 
-def _symbolic(
-    device: Device,
-    parameter: str,
-    elements: Sequence[Element],
-    paths: Trajectories,
-    across: tuple[FloatArray, FloatArray],
-) -> FloatArray:
-    group = make_group(device, elements)
-    signals = group.signals(paths.free)
+@lru_cache(maxsize=512)
+def _slope(expression: sp.Expr, parameter: str) -> sp.Expr | None:
+    """The derivative of a law by a parameter; `None` where it does not have it."""
     by = sp.Symbol(parameter, real=True)
-    result = np.zeros(len(elements))
+    return sp.diff(expression, by) if expression.has(by) else None
+
+
+def _symbolic(group: Group, parameter: str, paths: Trajectories) -> FloatArray:
+    device = group.device
+    signals = group.signals(paths.free)
+    result = np.zeros(len(group.names))
+    across = paths.across(group.ends())
+    law = _slope(device.law, parameter) if device.law is not None else None
     if isinstance(device, Transfer):
-        slope = device.evaluate(sp.diff(device.law, by), signals)
-        parts = [paths.column(f"i(vsense_{e.name})") for e in elements]
-        return paths.inner(slope, *_stack(parts))
-    if device.law is not None and device.law.has(by):
-        result -= paths.inner(device.evaluate(sp.diff(device.law, by), signals), *across)
-    if device.charge is not None and device.charge.has(by):
-        slope = device.evaluate(sp.diff(device.charge, by), signals)
+        assert law is not None
+        return paths.inner(device.evaluate(law, signals), *paths.replies(group.named("i(vsense_{})")))
+    if law is not None:
+        result -= paths.inner(device.evaluate(law, signals), *across)
+    if device.charge is not None and (charge := _slope(device.charge, parameter)) is not None:
+        slope = device.evaluate(charge, signals)
         result -= paths.inner(derivative(paths.free.time, slope), across[0])
     for state in device.states:
-        if state.initial != parameter and not state.rate.has(by):
+        rate = _slope(state.rate, parameter)
+        if state.initial != parameter and rate is None:
             continue
-        scales = np.array([paths.scales[e.name, state.name] for e in elements]) / state.scale
-        held, tail = _stack([paths.column(f"v({adjoint_state(e.name, state.name)})") for e in elements])
-        if state.rate.has(by):
-            slope = device.evaluate(sp.diff(state.rate, by), signals)
-            result += paths.inner(slope, held * scales, tail * scales)
+        scales = np.array([paths.scales[name, state.name] for name in group.names]) / state.scale
+        held, tail = paths.replies(group.named(f"v({adjoint_state('{}', state.name)})"))
+        if rate is not None:
+            result += paths.inner(device.evaluate(rate, signals), held * scales, tail * scales)
         if state.initial == parameter:
             result += scales * held[-1]
     if parameter == "initial_voltage":
-        raise UnsupportedElementError(elements[0].name, "initial_voltage of a nonlinear capacitor")
+        raise UnsupportedElementError(group.names[0], "initial_voltage of a nonlinear capacitor")
     return result

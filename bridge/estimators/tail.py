@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.dynamics import DynamicPhases, make_group
+from bridge.dynamics import DynamicPhases
+from bridge.groups import make_group
 from bridge.transistors import linearisation
 from bridge.waveforms import Waveforms
 from circuits.adjoint import adjoint_state

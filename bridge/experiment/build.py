@@ -12,7 +12,7 @@ import numpy as np
 
 from bridge.dynamics import DynamicPlan
 from bridge.errors import SpecError, TellegenError
-from bridge.estimators import Batch, DynamicBatch, Estimator, estimator_type
+from bridge.estimators import Batch, DynamicBatch, Estimator, TruncatedAdjoint, estimator_type
 from bridge.experiment.build_dynamic import (
     INITIAL,
     card,
@@ -34,10 +34,11 @@ from bridge.experiment.spec import (
     TransientSpec,
 )
 from bridge.experiment.spec_clln import CLLNSpec, CoupledLearningSpec
+from bridge.experiment.spec_dynamic import AdjointSpec
 from bridge.experiment.spec_transistor import TransistorSpec
 from bridge.experiment.store import content_hash
 from bridge.experiment.waves import WaveSet, WaveSplit
-from bridge.losses import UserLoss, make_loss
+from bridge.losses import UserLoss, UserWaveformLoss, make_loss
 from bridge.phases import Settling, StaticPlan
 from bridge.updates.optimizers import make_optimizer
 from bridge.updates.schedules import ScheduleError, make_schedule
@@ -52,6 +53,7 @@ _OWN: dict[str, tuple[str, ...]] = {
     "sgd": (),
     "momentum": ("momentum",),
     "adam": ("beta1", "beta2"),
+    "bfgs": (),
     "manhattan": ("dead",),
     "stochastic": ("scale",),
     "threshold": ("threshold",),
@@ -133,6 +135,7 @@ class Experiment:
             scaling=scaling,
             target=spec.target,
             encoding=encoding,
+            side=spec.side,
         )
 
     def network(self, split: Split | WaveSplit) -> Network:
@@ -233,12 +236,15 @@ class Experiment:
         if isinstance(analysis, TransientSpec):
             assert analysis.node_capacitance is not None
             settling = Settling(
-                analysis.duration, analysis.step, analysis.node_capacitance, analysis.tolerance
+                analysis.duration, analysis.provisional_step, analysis.node_capacitance, analysis.tolerance
             )
         options = SolverOptions(
             reltol=engine.reltol, abstol=engine.abstol, vntol=engine.vntol, klu=engine.klu
         )
-        return StaticPlan(network, settling, options)
+        reduce = bool(getattr(self.spec.circuit, "reduce", True))
+        chosen = getattr(analysis, "stream", "auto")
+        stream = None if chosen == "auto" else bool(chosen)
+        return StaticPlan(network, settling, options, reduce, stream)
 
     def loss(self, split: Split | WaveSplit) -> Any:
         """The loss; a user's function is imported here.
@@ -296,12 +302,18 @@ class Experiment:
             SpecError: estimator, loss, optimizer or schedule do not fit the network, the data or each
                 other; a user's loss has a wrong derivative.
         """
+        if isinstance(plan, StaticPlan):
+            with self._at("analysis", "stream"):
+                plan.check()
         with self._at("estimator"):
             self.estimator().check(plan)
         loss = self.loss(split)
         with self._at("loss"):
-            if isinstance(split, WaveSplit):
-                pass
+            if isinstance(plan, DynamicPlan):
+                own = getattr(loss, "loss", loss)
+                if isinstance(own, UserWaveformLoss):
+                    points = np.linspace(0.0, plan.duration, 1 + max(1, round(plan.duration / plan.step)))[1:]
+                    own.check(points, len(plan.network.outputs), split.train.targets[0])
             elif isinstance(loss, UserLoss):
                 loss.check(split.train.targets[0])
             else:
@@ -322,6 +334,10 @@ class Experiment:
         if spec is None:
             usual = "adjoint" if dynamic or isinstance(self.spec.circuit, TransistorSpec) else "equilibrium"
             return estimator_type(usual, dynamic)()
+        if isinstance(spec, AdjointSpec):
+            if spec.horizon is None:
+                return estimator_type("adjoint", dynamic)()
+            return TruncatedAdjoint(spec.horizon, spec.stride)
         return estimator_type(spec.kind, dynamic)(**spec.model_dump(exclude={"kind"}))
 
     def optimizer(self, network: Network) -> Any:

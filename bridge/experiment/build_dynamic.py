@@ -21,7 +21,10 @@ from bridge.experiment.spec_dynamic import (
     TimeSeriesSpec,
     WaveformFileSpec,
 )
+from bridge.experiment.spec_neurons import DelayedXorSpec, DirectedSpec, NeuronsSpec, StimuliSpec
+from bridge.experiment.stimuli import delayed_xor, stimuli
 from bridge.experiment.waves import (
+    Truth,
     WaveSet,
     WaveSplit,
     multi_sine,
@@ -32,10 +35,12 @@ from bridge.experiment.waves import (
 from bridge.losses import make_waveform_loss
 from bridge.losses.combine import FinalTarget, FixedTarget
 from bridge.losses.energy import WithEnergy
+from bridge.losses.spike_times import SpikeTargets, SpikeTimes
 from bridge.simulator import Simulator
 from circuits.devices.base import ModelCard
 from circuits.network import Network
 from circuits.topologies.layered import Conductances
+from circuits.topologies.neurons import Site
 from circuits.topologies.rlc import Reactances, rlc
 
 FloatArray = NDArray[np.float64]
@@ -74,6 +79,11 @@ def wave_network(spec: ExperimentSpec, channels: int, outputs: int, seed: int | 
 
 def _network(spec: ExperimentSpec, channels: int, outputs: int, seed: int | None) -> Network:
     circuit = spec.circuit
+    if isinstance(circuit, DirectedSpec):
+        initial = [spec.seed if seed is None else seed, INITIAL]
+        return circuit.build(channels, outputs, seed=initial, name=spec.name)
+    if isinstance(circuit, NeuronsSpec):
+        return neurons(spec)[0]
     if isinstance(circuit, NetlistSpec):
         from circuits.importer import import_netlist
 
@@ -117,6 +127,17 @@ def _network(spec: ExperimentSpec, channels: int, outputs: int, seed: int | None
     )
 
 
+def neurons(spec: ExperimentSpec, wrong: bool = True) -> tuple[Network, dict[str, Site]]:
+    """The neurons of an experiment and the sites of their trainable parameters.
+
+    Args:
+        spec: the experiment.
+        wrong: whether trainable parameters start wrong by the circuit's `start_error`.
+    """
+    assert isinstance(spec.circuit, NeuronsSpec)
+    return spec.circuit.build(seed=[spec.seed, INITIAL], name=spec.name, wrong=wrong)
+
+
 def wave_plan(spec: ExperimentSpec, network: Network) -> DynamicPlan:
     """How a network is simulated on waveforms."""
     analysis, engine = spec.analysis, spec.engine
@@ -124,7 +145,9 @@ def wave_plan(spec: ExperimentSpec, network: Network) -> DynamicPlan:
     options = replace(
         FIXED_GRID, reltol=engine.reltol, abstol=engine.abstol, vntol=engine.vntol, klu=engine.klu
     )
-    return DynamicPlan(network, analysis.duration, analysis.step, analysis.start == "rest", options)
+    return DynamicPlan(
+        network, analysis.duration, analysis.provisional_step, analysis.start == "rest", options
+    )
 
 
 def wave_data(spec: ExperimentSpec) -> WaveSplit:
@@ -145,6 +168,12 @@ def wave_data(spec: ExperimentSpec) -> WaveSplit:
             for k, count in enumerate((data.samples, data.test_samples))
         ]
         return WaveSplit(parts[0], parts[1], True)
+    if isinstance(data, DelayedXorSpec):
+        counts = (data.samples, data.test_samples)
+        parts = [delayed_xor(data, n, analysis.duration, [*seed, k]) for k, n in enumerate(counts)]
+        return WaveSplit(parts[0], parts[1], True)
+    if isinstance(data, StimuliSpec):
+        return _stimuli(spec, data, seed)
     if isinstance(data, TimeSeriesSpec):
         return time_series(data.name, analysis.duration, data.amplitude)
     assert isinstance(data, TeacherSpec)
@@ -215,6 +244,31 @@ def _teacher(spec: ExperimentSpec, data: TeacherSpec, seed: list[int]) -> WaveSp
     return WaveSplit(parts[0], parts[1], True)
 
 
+def _stimuli(spec: ExperimentSpec, data: StimuliSpec, seed: list[int]) -> WaveSplit:
+    circuit, analysis = spec.circuit, spec.analysis
+    assert isinstance(analysis, TransientSpec)
+    assert isinstance(circuit, NeuronsSpec)
+    network, sites = neurons(spec, wrong=False)
+    plan, made = wave_plan(spec, network), []
+    for k, samples in enumerate((data.samples, data.test_samples)):
+        if samples is None:
+            continue
+        times, inputs = stimuli(samples, circuit.channels, analysis.duration, data.points, [*seed, k])
+        targets = np.zeros((len(samples), len(times), len(network.outputs)))
+        if data.traces:
+            batch = DynamicBatch(times, network.drive_values(inputs), [None] * len(samples))
+            with Simulator(plan, workers=1, time_limit=spec.engine.time_limit) as simulator:
+                targets = np.concatenate(simulator.pool.map([ResponseTask(b) for b in batch.chunks(4)]))
+            targets = targets + data.noise * np.random.default_rng([*seed, 2 + k]).normal(size=targets.shape)
+        made.append(WaveSet(times, inputs, targets, None, (), "stimuli"))
+    truth = None
+    if data.traces and circuit.start_error is not None:
+        truth = Truth(
+            {t.label: float(v) for t, v in zip(network.trainable, network.parameters, strict=True)}, sites
+        )
+    return WaveSplit(made[0], made[-1], len(made) > 1, truth)
+
+
 def wave_loss(spec: ExperimentSpec, folder: Any, split: WaveSplit) -> Any:
     """The loss of an experiment on waveforms."""
     made = _loss(spec, folder, split)
@@ -225,7 +279,8 @@ def wave_loss(spec: ExperimentSpec, folder: Any, split: WaveSplit) -> Any:
 def _loss(spec: ExperimentSpec, folder: Any, split: WaveSplit) -> Any:
     loss = spec.loss
     if loss.kind == "user":
-        return make_waveform_loss("user", path=loss.function, folder=folder)
+        times = None if split.train.labels is not None else split.train.times
+        return make_waveform_loss("user", path=loss.function, folder=folder, target_times=times)
     classes = split.train.labels is not None
     if loss.kind == "spikes":
         outputs = split.train.targets.shape[-1]
@@ -233,6 +288,12 @@ def _loss(spec: ExperimentSpec, folder: Any, split: WaveSplit) -> Any:
             raise SpecError(f"times: {len(loss.times)} lists of spike times for {outputs} outputs")
         made = make_waveform_loss("spikes", tau=loss.tau, threshold=loss.threshold, width=loss.width)
         return FixedTarget(made, [list(times) for times in loss.times])
+    if loss.kind == "spike_times":
+        outputs = split.train.targets.shape[-1]
+        if len(loss.times) != outputs:
+            raise SpecError(f"times: {len(loss.times)} lists of spike times for {outputs} outputs")
+        own = SpikeTimes(loss.tau, loss.threshold, loss.missing, loss.extra, loss.height)
+        return SpikeTargets(own, [list(times) for times in loss.times], loss.tolerance)
     if loss.kind == "mse":
         if loss.on == "final":
             if loss.window is not None:

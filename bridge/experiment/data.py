@@ -6,7 +6,7 @@ training rows alone say, and encodes classes as target voltages.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -92,6 +92,7 @@ def load_data(
     scaling: Scaling | None = None,
     target: float = 1.0,
     encoding: Encoding = "auto",
+    side: int | None = None,
 ) -> Split:
     """Load a data set, split it, scale its features and encode its classes.
 
@@ -108,6 +109,7 @@ def load_data(
         encoding: `one_hot`: one output a class, `target` at the right one and 0 elsewhere. `signed`:
             one output, `-target` for class 0 and `+target` for class 1. `auto`: `signed` for two
             classes, else `one_hot`. Regression targets are volts as they are in the file.
+        side: features are the pixels of square images, which are interpolated to this side.
 
     Returns:
         The two parts.
@@ -116,6 +118,8 @@ def load_data(
         DataError: an option is wrong, or the file is; the message has file, line and column.
     """
     table = read_table(source, None if file is None else Path(file), label)
+    if side is not None:
+        table = _resampled(table, side)
     train_rows, test_rows = _split(table, 0.0 if source == "xor" else test_fraction, seed)
     scaler = Scaler.fit(scaling or Scaling(), table.features[train_rows])
     targets = _encode(table, target, encoding)
@@ -150,6 +154,23 @@ def minibatches(n: int, batch_size: int, rng: np.random.Generator) -> list[IntAr
         raise DataError(f"batches of {batch_size} from {n} samples; both numbers must be at least 1")
     order = rng.permutation(n).astype(np.int64)
     return [order[start : start + batch_size] for start in range(0, n, batch_size)]
+
+
+def _resampled(table: Table, side: int) -> Table:
+    """The same images with `side` times `side` pixels, by linear interpolation between their centres."""
+    from scipy.ndimage import zoom
+
+    count, pixels = table.features.shape
+    old = round(pixels**0.5)
+    if old * old != pixels or side < 1:
+        raise DataError(
+            f"data {table.name}: side {side} is for square images, the rows have {pixels} features; "
+            "leave it out"
+        )
+    factors = (1, side / old, side / old)
+    images = zoom(table.features.reshape(count, old, old), factors, order=1, grid_mode=True, mode="nearest")
+    names = tuple(f"pixel_{k // side}_{k % side}" for k in range(side * side))
+    return replace(table, features=images.reshape(count, side * side), feature_names=names)
 
 
 def _split(table: Table, test_fraction: float, seed: int) -> tuple[IntArray, IntArray]:

@@ -33,7 +33,7 @@ ZERO_CELSIUS = 273.15
 """[K]"""
 _MILLIVOLT_MICROMETRE, _PERCENT_MICROMETRE = 1e-9, 1e-8
 _TEMPERATURE_FREE = ("equilibrium", "finite_difference")
-METRICS = ("pulses", "programming_error")
+METRICS = ("pulses", "programming_error", "missed")
 
 
 def synapses(spec: SynapseSpec) -> MemristiveSynapses | None:
@@ -124,6 +124,7 @@ class Hardware:
         writes: writes so far.
         asked: conductances of the last write [S], `(n_cells,)`.
         pulses: programming pulses so far; an ideal write of one device counts as one.
+        missed: devices that the last write left outside of the tolerance; 0 for ideal writes.
     """
 
     def __init__(self, spec: ExperimentSpec, nominal: Network, network: Network) -> None:
@@ -153,8 +154,9 @@ class Hardware:
             self.programmer = PulseProgrammer(self.programming, spec, nominal, network, self.cells, places)
         self.stored = self.initial = network.parameters
         self.asked = np.full(len(self.believed.places), np.nan)
-        self.writes, self.pulses = 0, 0
+        self.writes, self.pulses, self.missed = 0, 0, 0
         self._errors: list[float] = []
+        self._misses: list[int] = []
         self._since = 0
 
     @property
@@ -182,6 +184,8 @@ class Hardware:
             others = np.delete(np.arange(len(target)), self.believed.places)
             self.stored[others] = target[others]
             self.pulses += pulses
+            self.missed = self.programmer.missed
+            self._misses.append(self.missed)
         self.asked = asked
         if not self.writes:
             self.initial = self.stored
@@ -220,16 +224,19 @@ class Hardware:
         return target if self.programming.reference == "target" else self.parameters(self.writes)
 
     def metrics(self) -> dict[str, float]:
-        """Pulses since the last call, and the mean over its writes of the error of programming.
+        """Pulses since the last call, and means over its writes: the error of programming, devices missed.
 
         The error is the root mean square over the devices of the difference between the conductance that a
-        device has after the write and the controller's, as a share of the device's range.
+        device has after the write and the controller's, as a share of the device's range. Missed are devices
+        outside of the tolerance; the number is there where pulses write.
         """
         found = {
             "pulses": float(self.pulses - self._since),
             "programming_error": float(np.mean(self._errors)) if self._errors else float("nan"),
         }
-        self._since, self._errors = self.pulses, []
+        if self.programmer is not None:
+            found["missed"] = float(np.mean(self._misses)) if self._misses else 0.0
+        self._since, self._errors, self._misses = self.pulses, [], []
         return found
 
     def state_dict(self) -> dict[str, Any]:
@@ -238,7 +245,7 @@ class Hardware:
             "stored": self.stored,
             "initial": self.initial,
             "asked": self.asked,
-            "counts": np.array([self.writes, self.pulses], dtype=np.int64),
+            "counts": np.array([self.writes, self.pulses, self.missed], dtype=np.int64),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -252,12 +259,12 @@ class Hardware:
             stored, initial, asked, counts = (np.array(state[k]) for k in names)
         except KeyError as error:
             raise SpecError(f"the checkpoint holds no {error} of the devices; start the run anew") from error
-        shapes = (self.stored.shape, self.stored.shape, self.asked.shape, (2,))
+        shapes = (self.stored.shape, self.stored.shape, self.asked.shape, (3,))
         if (stored.shape, initial.shape, asked.shape, counts.shape) != shapes:
             raise SpecError("the checkpoint's devices are not those of this network; start the run anew")
         self.stored, self.initial, self.asked = stored, initial, asked
-        self.writes, self.pulses = (int(c) for c in counts)
-        self._since, self._errors = self.pulses, []
+        self.writes, self.pulses, self.missed = (int(c) for c in counts)
+        self._since, self._errors, self._misses = self.pulses, [], []
 
     def _parameters(self, reached: FloatArray, known: FloatArray, parameters: FloatArray) -> FloatArray:
         """Parameters of reached conductances; exactly `parameters` where these are the `known` ones."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +165,7 @@ def _write_sample(folder: Path, network: Network, data: DataSet | WaveSet, found
 
 
 def plain_netlist(plan: StaticPlan | DynamicPlan, network: Network, values: Any) -> str:
-    """A deck for `ngspice -b` with one sample's inputs, in the free phase.
+    """A deck for `ngspice -b` with one sample's inputs, in the free phase: the circuit that is loaded.
 
     Args:
         plan: how the network is simulated.
@@ -185,6 +185,10 @@ def plain_netlist(plan: StaticPlan | DynamicPlan, network: Network, values: Any)
         start = " uic" if plan.from_rest else ""
         steps = (0.01 * plan.step, plan.duration, 0.0, plan.step)
         return deck.plain(played, f".tran {' '.join(spice_number(s) for s in steps)}{start}")
-    here = StaticPlan(network, plan.settling, plan.options)
-    deck = build_deck(here.circuit(), plan.options, nudges=False)
-    return deck.plain(dict(zip(deck.sources, map(float, values), strict=True)), here.analysis())
+    here = replace(plan, network=network)
+    reduction = here.reduction()
+    deck = here.loaded_deck(reduction, nudges=False)
+    row = np.atleast_2d(np.asarray(values, dtype=float))
+    if reduction is not None:
+        row = reduction.sources(row, reduction.matrix(reduction.values))
+    return deck.plain(dict(zip(deck.sources, map(float, row[0]), strict=True)), here.analysis())

@@ -23,6 +23,13 @@ from bridge.experiment.spec_dynamic import (
     Windowed,
     complete,
 )
+from bridge.experiment.spec_neurons import (
+    DelayedXorSpec,
+    DirectedSpec,
+    NeuronsSpec,
+    SpikeTimesSpec,
+    StimuliSpec,
+)
 from bridge.experiment.spec_transistor import TransistorSpec
 from bridge.units import Amperes, Farads, Number, PerVolt, Seconds, Volts
 
@@ -49,6 +56,9 @@ class LayeredSpec(Section):
     diode: DiodeSpec = DiodeSpec()
     conductance: ConductanceSpec = ConductanceSpec()
     synapse: SynapseSpec = SynapseSpec()
+    reduce: Annotated[
+        bool, Field(description="load conductances at nodes of known voltage as Norton equivalents, exactly")
+    ] = True
 
 
 class GraphSpec(Section):
@@ -71,6 +81,9 @@ class GraphSpec(Section):
     diode: DiodeSpec = DiodeSpec()
     conductance: ConductanceSpec = ConductanceSpec()
     synapse: SynapseSpec = SynapseSpec()
+    reduce: Annotated[
+        bool, Field(description="load conductances at nodes of known voltage as Norton equivalents, exactly")
+    ] = True
 
     @model_validator(mode="after")
     def _in_range(self) -> GraphSpec:
@@ -81,7 +94,7 @@ class GraphSpec(Section):
 
 
 CircuitSpec = Annotated[
-    LayeredSpec | GraphSpec | RLCSpec | NetlistSpec | TransistorSpec | CLLNSpec,
+    LayeredSpec | GraphSpec | RLCSpec | NetlistSpec | TransistorSpec | CLLNSpec | DirectedSpec | NeuronsSpec,
     Field(discriminator="topology"),
 ]
 
@@ -103,6 +116,9 @@ class DataSpec(Section):
     offset: Annotated[Volts, Field(description="centre of the scaled features")] = 0.0
     shared: Annotated[bool, Field(description="one scale for all features (pixels of an image)")] = False
     clip: Annotated[Volts | None, Field(gt=0, description="largest distance from the offset")] = None
+    side: Annotated[
+        int | None, Field(ge=1, description="pixels of a side to which square images are interpolated")
+    ] = None
     target: Annotated[Volts, Field(gt=0, description="target of the right output")] = 1.0
     encoding: Annotated[
         Literal["auto", "one_hot", "signed"], Field(description="auto: signed for two classes, else one_hot")
@@ -118,7 +134,14 @@ class DataSpec(Section):
 
 
 DataSource = Annotated[
-    DataSpec | WaveformFileSpec | TeacherSpec | PulseOrderSpec | TimeSeriesSpec, Field(discriminator="source")
+    DataSpec
+    | WaveformFileSpec
+    | TeacherSpec
+    | PulseOrderSpec
+    | TimeSeriesSpec
+    | DelayedXorSpec
+    | StimuliSpec,
+    Field(discriminator="source"),
 ]
 
 
@@ -161,7 +184,8 @@ class UserLossSpec(Section):
 
 
 LossSpec = Annotated[
-    MeanSquaredErrorSpec | CrossEntropySpec | SpikesSpec | UserLossSpec, Field(discriminator="kind")
+    MeanSquaredErrorSpec | CrossEntropySpec | SpikesSpec | SpikeTimesSpec | UserLossSpec,
+    Field(discriminator="kind"),
 ]
 
 
@@ -191,6 +215,12 @@ class OperatingPointSpec(Section):
     """Each phase is an operating point."""
 
     kind: Literal["operating_point"]
+    stream: Annotated[
+        Literal["auto"] | bool,
+        Field(
+            description="each sample's operating point from the one before; auto: where nothing has memory"
+        ),
+    ] = "auto"
 
 
 class TransientSpec(Section):
@@ -198,7 +228,13 @@ class TransientSpec(Section):
 
     kind: Literal["transient"]
     duration: Annotated[Seconds, Field(gt=0)]
-    step: Annotated[Seconds, Field(gt=0, description="largest time step")]
+    step: Annotated[
+        Seconds | None, Field(gt=0, description="largest time step; left out where accuracy is given")
+    ] = None
+    accuracy: Annotated[
+        Number | None,
+        Field(gt=0, lt=1, description="error allowed in the gradient, relative; the step follows from it"),
+    ] = None
     start: Annotated[
         Literal["rest", "operating_point"],
         Field(description="waveforms: start from initial conditions, or from the operating point at t = 0"),
@@ -212,9 +248,16 @@ class TransientSpec(Section):
 
     @model_validator(mode="after")
     def _steps(self) -> TransientSpec:
-        if self.step > self.duration:
+        if (self.step is None) == (self.accuracy is None):
+            raise ValueError("needs either step or accuracy")
+        if self.step is not None and self.step > self.duration:
             raise ValueError("step is longer than duration")
         return self
+
+    @property
+    def provisional_step(self) -> float:
+        """The largest time step [s]; before one is chosen for the accuracy, a thousandth of the duration."""
+        return self.duration / 1000 if self.step is None else self.step
 
 
 AnalysisSpec = Annotated[OperatingPointSpec | TransientSpec, Field(discriminator="kind")]
@@ -226,7 +269,7 @@ AnalysisSpec = Annotated[OperatingPointSpec | TransientSpec, Field(discriminator
 class OptimizerSpec(Section):
     """The update rule."""
 
-    kind: Literal["sgd", "momentum", "adam", "manhattan", "stochastic", "threshold"] = "adam"
+    kind: Literal["sgd", "momentum", "adam", "bfgs", "manhattan", "stochastic", "threshold"] = "adam"
     learning_rate: Annotated[Number, Field(gt=0, description="in siemens, or relative in log space")]
     space: Literal["linear", "log"] = "log"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -305,7 +348,9 @@ class EngineSpec(Section):
     reltol: Annotated[Number, Field(gt=0, lt=1)] = 1e-6
     abstol: Annotated[Amperes, Field(gt=0)] = 1e-12
     vntol: Annotated[Volts, Field(gt=0)] = 1e-9
-    klu: bool = False
+    klu: Annotated[
+        bool | None, Field(description="use the solver KLU; left out, it is chosen by the circuit's size")
+    ] = None
 
 
 class ExperimentSpec(Section):
@@ -359,14 +404,19 @@ class ExperimentSpec(Section):
             raise ValueError(
                 f"estimator {self.estimator.kind} is for {'static data' if self.dynamic else 'waveforms'}"
             )
+        if isinstance(self.estimator, AdjointSpec) and self.estimator.horizon and not self.dynamic:
+            raise ValueError("estimator.horizon is for waveforms; leave it out")
         if isinstance(self.estimator, CoupledLearningSpec) and self.loss.kind == "cross_entropy":
             raise ValueError("coupled_learning holds outputs at target voltages; it needs loss mse")
-        if not self.dynamic and self.loss.kind == "spikes":
-            raise ValueError("loss spikes needs data of waveforms")
-        if not self.dynamic and isinstance(self.circuit, RLCSpec | NetlistSpec):
+        if not self.dynamic and self.loss.kind in ("spikes", "spike_times"):
+            raise ValueError(f"loss {self.loss.kind} needs data of waveforms")
+        if isinstance(self.data, StimuliSpec) != isinstance(self.circuit, NeuronsSpec):
+            raise ValueError("data of stimuli are for circuit neurons, which takes no other data")
+        if not self.dynamic and isinstance(self.circuit, RLCSpec | NetlistSpec | DirectedSpec):
             raise ValueError(f"circuit {self.circuit.topology} needs data of waveforms")
         if self.dynamic and isinstance(self.circuit, LayeredSpec | GraphSpec | TransistorSpec | CLLNSpec):
             raise ValueError(
-                f"circuit {self.circuit.topology} has no memory; data of waveforms need rlc or netlist"
+                f"circuit {self.circuit.topology} has no memory; data of waveforms need rlc, directed, "
+                "neurons or netlist"
             )
         return self

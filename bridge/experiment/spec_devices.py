@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from bridge.experiment.section import ConductanceSpec, Section
 from bridge.units import Celsius, Number, Seconds, Volts
 from circuits.devices.memristors import MEMRISTORS
+from circuits.devices.memristors.base import hyphened
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -68,7 +69,9 @@ class SynapseSpec(Section):
         device = MEMRISTORS.get(self.model)
         if device is None:
             raise ValueError(f"unknown model {self.model!r}; choose from: {', '.join(MEMRISTORS)}")
-        if self.published is not None and self.published not in [p.name for p in device.published]:
+        if self.published is not None and hyphened(self.published) not in [
+            hyphened(p.name) for p in device.published
+        ]:
             known = ", ".join(p.name for p in device.published) or "none"
             raise ValueError(f"{self.model} has no published set {self.published!r}; choose from: {known}")
         names = [p.name for p in device.parameters]

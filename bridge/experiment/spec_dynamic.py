@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from bridge.experiment.section import ConductanceSpec, DiodeSpec, Section
 from bridge.experiment.source import ExistingFile
-from bridge.units import Farads, Henries, Number, Seconds, Siemens, Volts
+from bridge.units import Farads, Henries, Number, Seconds, Siemens, Volts, parse_quantity
 
 
 class RLCSpec(Section):
@@ -53,6 +53,20 @@ class RLCSpec(Section):
     conductance: ConductanceSpec = ConductanceSpec()
 
 
+def _bound(value: Any) -> Any:
+    """A number; text with a unit stays as it is, because the unit is that of the netlist's parameter."""
+    try:
+        return parse_quantity(value, "")
+    except ValueError:
+        if not isinstance(value, str):
+            raise
+        parse_quantity(value, None)
+        return value
+
+
+Bound = Annotated[float | str, BeforeValidator(_bound)]
+
+
 class TrainableSpec(Section):
     """One trainable parameter of a user's netlist."""
 
@@ -60,8 +74,13 @@ class TrainableSpec(Section):
     parameter: Annotated[str | None, Field(description="its parameter; the element's own when left out")] = (
         None
     )
-    lower: Annotated[Number | None, Field(description="smallest value while training")] = None
-    upper: Annotated[Number | None, Field(description="largest value while training")] = None
+    lower: Annotated[
+        Bound | None,
+        Field(
+            description="smallest value while training, with or without unit; a resistor's conductance [S]"
+        ),
+    ] = None
+    upper: Annotated[Bound | None, Field(description="largest value while training")] = None
 
 
 class NetlistSpec(Section):
@@ -145,6 +164,20 @@ class AdjointSpec(Section):
     """The adjoint network: exact for any transient and any operating point."""
 
     kind: Literal["adjoint"]
+    horizon: Annotated[
+        Seconds | None,
+        Field(gt=0, description="transients: an error reaches back at least this far; all when left out"),
+    ] = None
+    stride: Annotated[
+        Seconds | None,
+        Field(gt=0, description="errors of so long a time are cut at once; the horizon when left out"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _needs_horizon(self) -> AdjointSpec:
+        if self.stride is not None and self.horizon is None:
+            raise ValueError("stride needs a horizon")
+        return self
 
 
 class LagrangianSpec(Section):

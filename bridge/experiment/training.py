@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,17 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.errors import SpecError, TellegenError
+from bridge.experiment.accuracy import Choice, at_step, checked_again, choose_step, gradient_at
 from bridge.experiment.build import Experiment, make_batch
 from bridge.experiment.data import DataSet, Split, minibatches
-from bridge.experiment.folder import RunFolder, confusion
+from bridge.experiment.folder import MANIFEST, RunFolder, confusion
 from bridge.experiment.record import record
 from bridge.experiment.robustness import robustness, summary
+from bridge.experiment.spec import TransientSpec
 from bridge.experiment.state import TrainingState
 from bridge.experiment.store import RunLock, write_json_atomic, write_parquet_atomic
-from bridge.experiment.waves import WaveSet, WaveSplit
+from bridge.experiment.waves import Truth, WaveSet, WaveSplit
 from bridge.ngspice.library import find_library
 from bridge.report import write_report
 from bridge.simulator import Simulator
+from circuits.network import Network
 
 FloatArray = NDArray[np.float64]
 Progress = Callable[[str, int, int, dict[str, float]], None]
@@ -38,6 +42,7 @@ class Training:
     simulator: Simulator
     split: Split | WaveSplit
     progress: Progress
+    choice: Choice | None = None
 
     def __post_init__(self) -> None:
         self.spec = self.experiment.training()
@@ -104,7 +109,15 @@ class Training:
         accuracy = float("nan")
         if data.labels is not None:
             accuracy = float(np.mean(self.classes.correct(outputs, targets)))
-        return {f"{part}_loss": float(np.mean(losses)), f"{part}_accuracy": accuracy}
+        found = {f"{part}_loss": float(np.mean(losses)), f"{part}_accuracy": accuracy}
+        if (measures := getattr(self.loss, "measures", None)) is not None:
+            found |= {f"{part}_{key}": value for key, value in measures(outputs).items()}
+        return found
+
+    @property
+    def truth(self) -> Truth | None:
+        """The parameters that target waveforms were made with, where they are known."""
+        return getattr(self.split, "truth", None)
 
     @property
     def classes(self) -> Any:
@@ -170,6 +183,9 @@ class Training:
         if self.hardware is not None:
             row |= self.hardware.metrics()
             state.devices = self.hardware.state_dict()
+        if self.truth is not None:
+            errors = self.truth.errors(self.network, state.parameters)
+            row["parameter_error"] = float(np.abs(errors).max(initial=0.0))
         usage = self.usage()
         for key in ("seconds", "ngspice_seconds", "operating_points", "transients", "retries"):
             row[key] = float(usage.get(key, 0.0) - state.usage.get(key, 0.0))
@@ -177,6 +193,8 @@ class Training:
         state.history.append(row)
         self.folder.save_epoch(state, self.network)
         shown = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if "_loss" in k or "_accuracy" in k)
+        if row.get("missed"):
+            shown += f", devices outside of the programming tolerance {row['missed']:.4g} (mean of writes)"
         self.folder.log(f"epoch {state.epoch}: {shown}")
         self.progress("epoch", state.epoch, self.spec.epochs, row)
 
@@ -198,6 +216,21 @@ class Training:
         write_parquet_atomic(self.folder.path / "robustness.parquet", table)
         return {"robustness": summary(table)}
 
+    def _accuracy(self, parameters: FloatArray) -> dict[str, Any]:
+        """The error of the gradient at the chosen time step, with the learned parameters."""
+        if self.choice is None:
+            return {}
+        self.simulator.parameters = parameters
+        batch = first_batch(self.experiment, self.network, self.split)
+        error = checked_again(gradient_at(self.simulator, batch, self.loss, self.estimator), self.choice)
+        worse = error > self.choice.asked
+        self.folder.log(
+            f"error of the gradient after training {error:.2g}, asked {self.choice.asked:.2g}"
+            + ("; a smaller analysis.accuracy keeps it below that" if worse else "")
+        )
+        return {"gradient_error": {"asked": self.choice.asked, "step": self.choice.step,
+                                   "before": self.choice.error, "after": error}}  # fmt: skip
+
     def finish(self, state: TrainingState) -> dict[str, Any]:
         """Evaluate the learned network, record a sample, write results."""
         path, test = self.folder.path, self.split.test
@@ -212,6 +245,7 @@ class Training:
             self._read(1)
             ends = (self.hardware.initial, self.simulator.parameters)
         record(path, self.simulator, test, self.loss, self.estimator, ends)
+        accuracy = self._accuracy(ends[1])
         robust = self._robustness(state)
         usage = self.usage()
         results = {
@@ -220,16 +254,49 @@ class Training:
             **{k: None if np.isnan(v) else v for k, v in measured.items()},
             **{k: usage.get(k, 0) for k in ("seconds", "ngspice_seconds", "transients", "operating_points")},
             **{k: usage.get(k, 0) for k in ("retries", "failures", "rungs", "replaced", "recycled")},
+            "in_sequence": usage.get("in_sequence", 0),
             "epochs": state.epoch,
             "parameters": len(self.network.trainable),
             "held_out": self.split.held_out,
             "stopped": state.stopped,
-            **({} if self.hardware is None else {"pulses": self.hardware.pulses}),
+            **({} if self.hardware is None else {n: getattr(self.hardware, n) for n in ("pulses", "missed")}),
             **robust,
+            **accuracy,
         }
+        if self.truth is not None:
+            results["recovered"] = self.truth.table(self.network, state.initial, state.parameters)
         write_json_atomic(path / "results.json", results)
         self.folder.log("finished")
         return results
+
+
+def first_batch(experiment: Experiment, network: Network, split: Split | WaveSplit) -> Any:
+    """The first minibatch of the first epoch."""
+    rng = np.random.default_rng(experiment.batch_seed)
+    rows = minibatches(len(split.train), experiment.training().batch_size, rng)[0]
+    return make_batch(network, split.train, rows)
+
+
+def chosen_step(
+    experiment: Experiment, folder: RunFolder, plan: Any, split: Split | WaveSplit, workers: int
+) -> Choice | None:
+    """The time step for the accuracy that a file asks for: the folder's, or a new choice; `None` without."""
+    analysis = experiment.spec.analysis
+    if not isinstance(analysis, TransientSpec) or analysis.accuracy is None:
+        return None
+    known = folder.path / "accuracy.json"
+    if known.exists():
+        choice = Choice.of(json.loads(known.read_text(encoding="utf-8")))
+    else:
+        with Simulator(plan, workers=workers, time_limit=experiment.spec.engine.time_limit) as simulator:
+            batch = first_batch(experiment, plan.network, split)
+            gradient = gradient_at(simulator, batch, experiment.loss(split), experiment.estimator())
+            choice = choose_step(gradient, analysis.duration, analysis.accuracy)
+        write_json_atomic(known, choice.data())
+        folder.log(choice.line())
+    described = json.loads((folder.path / MANIFEST).read_text(encoding="utf-8"))
+    write_json_atomic(folder.path / MANIFEST, {**described, "accuracy": choice.data()})
+    return choice
 
 
 def run_experiment(
@@ -279,6 +346,9 @@ def run_experiment(
         arrays = [split.train.inputs, split.train.targets, split.test.inputs, split.test.targets]
         processes = workers or engine.workers
         folder.begin(experiment, network, library.version, arrays, processes)
+        choice = chosen_step(experiment, folder, plan, split, processes)
+        if choice is not None:
+            plan = at_step(plan, choice.step)
         simulator = Simulator(
             plan,
             workers=processes,
@@ -286,7 +356,7 @@ def run_experiment(
             memory_growth=engine.memory_limit << 20,
         )
         with simulator:
-            training = Training(experiment, folder, simulator, split, progress)
+            training = Training(experiment, folder, simulator, split, progress, choice)
             if training.hardware is not None:
                 training.hardware.workers = processes
             try:

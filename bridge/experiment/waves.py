@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.experiment.tables import DataError
+from circuits.network import Network
+from circuits.topologies.neurons import Site
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -42,12 +44,47 @@ class WaveSet:
 
 
 @dataclass(frozen=True, eq=False)
+class Truth:
+    """The parameters behind target waveforms, with which a fit is compared and which it never sees.
+
+    Attributes:
+        values: by label, in the circuit's SI units.
+        sites: where each lies in the circuit, by label.
+    """
+
+    values: Mapping[str, float]
+    sites: Mapping[str, Site]
+
+    def errors(self, network: Network, parameters: FloatArray) -> FloatArray:
+        """Relative errors of found parameters, `(n_trainable,)`."""
+        true = np.array([self.values[t.label] for t in network.trainable])
+        return np.asarray(parameters / true - 1.0)
+
+    def table(self, network: Network, initial: FloatArray, found: FloatArray) -> dict[str, dict[str, Any]]:
+        """True, initial and found values by label, in the units of the field, and the relative error."""
+        rows: dict[str, dict[str, Any]] = {}
+        errors = self.errors(network, found)
+        for entry, start, value, error in zip(network.trainable, initial, found, errors, strict=True):
+            site = self.sites[entry.label]
+            unit, factor = (site.unit, site.factor) if site.factor else ("SI", 1.0)
+            rows[entry.label] = {
+                "unit": unit,
+                "true": self.values[entry.label] / factor,
+                "initial": float(start) / factor,
+                "found": float(value) / factor,
+                "relative_error": float(error),
+            }
+        return rows
+
+
+@dataclass(frozen=True, eq=False)
 class WaveSplit:
-    """Training and test part; `held_out` tells whether they differ."""
+    """Training and test part; `held_out` tells whether they differ, `truth` what targets were made with."""
 
     train: WaveSet
     test: WaveSet
     held_out: bool
+    truth: Truth | None = None
 
 
 def read_waveforms(files: Sequence[Path]) -> tuple[WaveSplit, tuple[str, ...], tuple[str, ...]]:

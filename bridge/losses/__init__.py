@@ -4,7 +4,8 @@ A loss sees output signals only. Where an output is a difference of two nodes, t
 taken it (`v_plus - v_minus`); nothing here knows of nodes or circuits. `base.py` states the contract of
 losses on one set of output voltages, `static.py` holds them, `user.py` a user's own Python function.
 `waveform.py` states that of losses on transients; `classification.py`, `energy.py`, `spikes.py`,
-`combine.py` and `user_waveform.py` hold the others, `window.py` the part of the time that counts.
+`spike_times.py`, `combine.py` and `user_waveform.py` hold the others, `window.py` the part of the time
+that counts.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from bridge.losses.base import ClassDecision, FloatArray, Loss, LossError
 from bridge.losses.classification import AveragedLoss
 from bridge.losses.combine import OnOutputs, WeightedSum
 from bridge.losses.energy import EnergyLoss
+from bridge.losses.spike_times import SpikeTargets, SpikeTimes
 from bridge.losses.spikes import VanRossum
 from bridge.losses.static import CrossEntropy, MeanSquaredError
 from bridge.losses.user import UserLoss
@@ -42,6 +44,8 @@ __all__ = [
     "LossError",
     "MeanSquaredError",
     "OnOutputs",
+    "SpikeTargets",
+    "SpikeTimes",
     "TerminalLoss",
     "TerminalMSE",
     "UserLoss",
@@ -115,6 +119,7 @@ WAVEFORM_LOSSES: dict[str, Callable[..., WaveformLoss]] = {
     "terminal_cross_entropy": _terminal(CrossEntropy),
     "energy": EnergyLoss,
     "spikes": VanRossum,
+    "spike_times": SpikeTimes,
     "sum": _sum,
     "user": UserWaveformLoss,
 }

@@ -70,7 +70,7 @@ class VanRossum:
     def evaluate(self, time: FloatArray, outputs: FloatArray, target: Any) -> WaveformValue:
         """See `WaveformLoss`; the target is one sequence of spike times [s] for each output."""
         time, outputs = as_transient(time, outputs)
-        trains = _trains(target, float(time[-1]), outputs.shape[1])
+        trains = target_trains(target, float(time[-1]), outputs.shape[1])
         level = np.asarray(expit((outputs - self.threshold) / self.width), dtype=np.float64)
         steps, rise = np.diff(time)[:, None], np.diff(level, axis=0)
         value, by_input, step_of = self._distance(time, np.maximum(rise, 0.0) / steps, trains)
@@ -129,7 +129,7 @@ class VanRossum:
         return float(value), by_input[inside], step_of[inside]
 
 
-def _trains(target: Any, end: float, count: int) -> list[FloatArray]:
+def target_trains(target: Any, end: float, count: int) -> list[FloatArray]:
     """Target spike times [s], one array for each output.
 
     Raises:

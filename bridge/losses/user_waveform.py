@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from bridge.losses.base import FloatArray, LossError
 from bridge.losses.imports import import_function
-from bridge.losses.sampling import as_transient
+from bridge.losses.sampling import as_times, as_transient
 from bridge.losses.waveform import WaveformValue
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -19,6 +20,9 @@ _STEP = float(np.cbrt(_EPS))
 _TOLERANCE = 1e-5
 _ROUNDING = 32.0 * _EPS
 _RANDOM_SAMPLES = 16
+_TRIED_POINTS = 2000
+TIMES = "target_times"
+"""Parameter of a function that gets the times of target waveforms."""
 
 
 class UserWaveformLoss:
@@ -28,7 +32,9 @@ class UserWaveformLoss:
     returns the loss as a number, or `(loss, derivative)` with a derivative of the outputs' shape, or
     `(loss, derivative, terminal)`, as in `WaveformValue`: the derivative of what depends on the last
     sample as such, and not as a part of an integral, belongs into `terminal`, of shape `(n_outputs,)`. It
-    must depend on nothing but its arguments, and give an integral its time points' weights.
+    must depend on nothing but its arguments, and give an integral its time points' weights. A function with a
+    parameter `target_times` gets the times `(n_target_times,)` [s] of target waveforms as well, or `None`
+    where targets are classes.
 
     If it returns a number only, the derivative is a central difference with the step `eps^(1/3) max(1 V,
     |v|)` in every sample, two calls each, and a terminal part is not told apart. That is refused where the
@@ -46,15 +52,23 @@ class UserWaveformLoss:
         folder: the folder that a relative file is in, and where modules are looked for last: that
             of the experiment file.
         limit: largest `n_points n_outputs` for which the derivative is found by differences.
+        target_times: times of target waveforms, `(n_target_times,)` [s], or `None`.
     """
 
-    def __init__(self, path: str, folder: str | Path | None = None, limit: int = 2000) -> None:
+    def __init__(
+        self,
+        path: str,
+        folder: str | Path | None = None,
+        limit: int = 2000,
+        target_times: FloatArray | None = None,
+    ) -> None:
         """Import the function.
 
         Args:
             path: `package.module:function`, or `file.py:function`.
             folder: as the attribute; the working directory if not given.
             limit: as the attribute.
+            target_times: as the attribute; for functions with a parameter of that name.
 
         Raises:
             LossError: the path is malformed, or names no function that can be imported.
@@ -62,11 +76,48 @@ class UserWaveformLoss:
         self.path = path
         self.folder = (Path.cwd() if folder is None else Path(folder)).resolve()
         self.limit = int(limit)
+        self.target_times = None if target_times is None else as_times(target_times, TIMES)
         self._function = import_function(path, self.folder)
+        self._told = _takes_times(self._function)
         self._uses = 0
 
-    def __reduce__(self) -> tuple[Callable[..., UserWaveformLoss], tuple[str, Path, int]]:
-        return _restored, (self.path, self.folder, self.limit)
+    def __reduce__(
+        self,
+    ) -> tuple[Callable[..., UserWaveformLoss], tuple[str, Path, int, tuple[float, ...] | None]]:
+        times = None if self.target_times is None else tuple(self.target_times.tolist())
+        return _restored, (self.path, self.folder, self.limit, times)
+
+    def check(self, time: FloatArray, outputs: int, target: Any) -> None:
+        """Try the function on made-up signals, and its derivative if it gives one.
+
+        Signals for which it fails or is not finite count as outside its domain, unless all are.
+
+        Args:
+            time: of the simulator's points, `(n_points,)` [s].
+            outputs: their number.
+            target: that of a sample.
+
+        Raises:
+            LossError: see `evaluate`; the function fails everywhere.
+        """
+        few = time[:: -(-len(time) // _TRIED_POINTS)]
+        noise = np.random.default_rng(0).uniform(-0.1, 0.1, (len(few), outputs))
+        failures: list[LossError] = []
+        for signals in (noise, np.abs(noise) + 0.05):
+            try:
+                with np.errstate(all="ignore"):
+                    value, derivative, terminal = self._call(few, signals, target)
+            except LossError as error:
+                failures.append(error)
+                continue
+            if derivative is None:
+                self._affordable((len(time), outputs))
+                continue
+            total = derivative.copy()
+            total[-1] += terminal
+            self._check(few, signals, target, value, total)
+        if len(failures) == 2:
+            raise failures[0]
 
     def evaluate(self, time: FloatArray, outputs: FloatArray, target: Any) -> WaveformValue:
         """See `WaveformLoss`.
@@ -89,12 +140,7 @@ class UserWaveformLoss:
 
     def _differences(self, time: FloatArray, outputs: FloatArray, target: Any, value: float) -> FloatArray:
         """Central differences of the value in every sample, `(n_points, n_outputs)`."""
-        if outputs.size > self.limit:
-            raise LossError(
-                f"loss {self.path!r} returns no derivative, and {outputs.shape[0]} time points of "
-                f"{outputs.shape[1]} outputs would take {2 * outputs.size} calls a transient to find it by "
-                f"differences (limit: {self.limit} samples); return (loss, derivative)"
-            )
+        self._affordable(outputs.shape)
         result = np.empty_like(outputs)
         for index in np.ndindex(outputs.shape):
             direction = np.zeros_like(outputs)
@@ -102,6 +148,16 @@ class UserWaveformLoss:
             left, right, _ = self._quotients(time, outputs, target, value, direction)
             result[index] = 0.5 * (left + right)
         return result
+
+    def _affordable(self, shape: tuple[int, ...]) -> None:
+        """Refuse a derivative by differences of too many samples."""
+        size = shape[0] * shape[1]
+        if size > self.limit:
+            raise LossError(
+                f"loss {self.path!r} returns no derivative, and {shape[0]} time points of {shape[1]} outputs "
+                f"would take {2 * size} calls a transient to find it by differences (limit: {self.limit} "
+                "samples); return (loss, derivative)"
+            )
 
     def _check(
         self, time: FloatArray, outputs: FloatArray, target: Any, value: float, total: FloatArray
@@ -144,7 +200,9 @@ class UserWaveformLoss:
     ) -> tuple[float, FloatArray | None, FloatArray]:
         """Value, derivative if the function gives one, and terminal part; copies go to the function."""
         try:
-            answer = self._function(time.copy(), outputs.copy(), target)
+            times = None if self.target_times is None else self.target_times.copy()
+            more = {TIMES: times} if self._told else {}
+            answer = self._function(time.copy(), outputs.copy(), target, **more)
         except Exception as error:
             raise LossError(f"loss {self.path!r} raised {type(error).__name__}: {error}") from error
         parts = answer if isinstance(answer, tuple) else (answer,)
@@ -170,7 +228,17 @@ class UserWaveformLoss:
         return array
 
 
+def _takes_times(function: Callable[..., Any]) -> bool:
+    """Whether a function has a parameter for the times of targets that a keyword can set."""
+    try:
+        parameter = inspect.signature(function).parameters.get(TIMES)
+    except (TypeError, ValueError):  # some built-in functions do not tell
+        return False
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return parameter is not None and parameter.kind in named
+
+
 @cache
-def _restored(path: str, folder: Path, limit: int) -> UserWaveformLoss:
+def _restored(path: str, folder: Path, limit: int, times: tuple[float, ...] | None) -> UserWaveformLoss:
     """The loss in a process that it was sent to, one for all that is sent: its file runs once."""
-    return UserWaveformLoss(path, folder, limit)
+    return UserWaveformLoss(path, folder, limit, None if times is None else np.array(times))

@@ -45,8 +45,9 @@ G_TIMES = 0  # address of the times, float64 (n)
 G_VALUES = 1  # address of the values, float64 (n x stride)
 G_POINTS = 2  # n; 1 means constant
 G_STRIDE = 3
-G_ORDER = 4  # 1 linear, 3 cubic
+G_ORDER = 4  # 1 linear, 3 cubic, or BY_ROW
 GROUP_WORDS = 5
+BY_ROW = 0  # the order of a group without times: row k of its values plays until k + 1 rows were received
 
 # State of a group: the last time asked for, the first sample used and its weights.
 S_TIME, S_FIRST, S_COUNT, S_WEIGHTS = 0, 1, 2, 3
@@ -172,6 +173,10 @@ def _source(out: Any, time: float, name: Any, _ident: int, control: Any) -> int:
     values = _floats(words[G_VALUES], points * stride)
     if points == 1:
         out[0] = values[column]
+        return 0
+    if words[G_ORDER] == BY_ROW:
+        row = min(control[ROWS], points - 1)
+        out[0] = values[row * stride + column]
         return 0
     state = _floats(control[STATES] + 8 * GROUP_STATE * group, GROUP_STATE)
     if state[S_TIME] != time:

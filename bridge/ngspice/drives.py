@@ -21,8 +21,9 @@ class Signals:
     Attributes:
         sources: the positions of these sources in the deck's `sources`.
         values: `(n_points, n_sources)` [V or A]; one row means constant.
-        times: `(n_points,)` [s], strictly increasing; empty for constants.
-        order: 1 for linear interpolation between the samples, 3 for cubic.
+        times: `(n_points,)` [s], strictly increasing; empty for constants and for rows that play in turn.
+        order: 1 for linear interpolation between the samples, 3 for cubic, 0 for a row of values for each
+            row of a sweep's results.
     """
 
     sources: tuple[int, ...]
@@ -35,7 +36,7 @@ class Signals:
             raise ValueError(f"values {self.values.shape} for {len(self.sources)} sources")
         if not np.isfinite(self.values).all():
             raise ValueError("a source was given a value that is not finite")
-        if len(self.values) == 1 and not len(self.times):
+        if not len(self.times) and (len(self.values) == 1 or self.order == cb.BY_ROW):
             return
         if self.times.shape != (len(self.values),) or not (np.diff(self.times) > 0).all():
             raise ValueError("times must be strictly increasing, one a row of values")
@@ -53,6 +54,12 @@ def sampled(times: ArrayLike, values: ArrayLike, first: int = 0, order: int = 1)
     """Sampled signals of consecutive sources: `values` is `(n_points, n_sources)`."""
     data = np.asarray(values, dtype=float)
     return Signals(tuple(range(first, first + data.shape[1])), data, np.asarray(times, dtype=float), order)
+
+
+def in_turn(values: ArrayLike, first: int = 0) -> Signals:
+    """Values of consecutive sources, `(n_rows, n_sources)`, of which a sweep plays row after row."""
+    data = np.asarray(values, dtype=float)
+    return Signals(tuple(range(first, first + data.shape[1])), data, order=cb.BY_ROW)
 
 
 def _packed(values: FloatArray) -> FloatArray:

@@ -34,7 +34,7 @@ _SETTINGS = (
     "set ngbehavior=",
     "optran 1 1 1 0 0 0",  # no pseudo-transient: settled or not, its end would pass for an operating point
 )
-_HISTORY = 10_000
+_HISTORY, _SHORT = 10_000, 30  # commands of that many letters
 
 
 class Engine(NgSpiceShared):  # type: ignore[misc]
@@ -71,6 +71,11 @@ class Engine(NgSpiceShared):  # type: ignore[misc]
                 f"this process has already loaded {cls._instance.library.path}; "
                 f"a process holds one ngspice: use a new process for {library.path}"
             )
+        return cls._instance
+
+    @classmethod
+    def loaded(cls) -> Engine | None:
+        """The engine of this process, if it was started."""
         return cls._instance
 
     def __init__(self, library: Library) -> None:
@@ -134,7 +139,7 @@ class Engine(NgSpiceShared):  # type: ignore[misc]
         Returns:
             What ngspice printed, one string a line.
         """
-        self._commands += 1
+        self._commands += 1 + len(text) // _SHORT
         if self._commands > _HISTORY:  # ngspice keeps every command until it is told to forget them
             self._ngspice_shared.ngSpice_Command(ffi.NULL)
             self._commands = 0

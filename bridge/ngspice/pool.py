@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import IO, Any
 
@@ -33,10 +33,14 @@ class _Worker:
     def __init__(self, factory: bytes) -> None:
         parent, child = Pipe(duplex=True)
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the worker)
+        self.scratch = tempfile.TemporaryDirectory(prefix="tellegen-", ignore_cleanup_errors=True)
         environment = dict(os.environ, OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
         environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bridge.ngspice.worker", str(child.fileno()), str(os.getpid())],
+            [
+                *(sys.executable, "-m", "bridge.ngspice.worker"),
+                *(str(child.fileno()), str(os.getpid()), self.scratch.name),
+            ],
             pass_fds=[child.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=self.errors,
@@ -83,6 +87,7 @@ class _Worker:
         self.process.wait()
         self.connection.close()
         self.errors.close()
+        self.scratch.cleanup()
 
 
 class Pool:
@@ -139,11 +144,12 @@ class Pool:
             _add(total, worker.usage)
         return total
 
-    def map(self, tasks: Sequence[Any]) -> list[Any]:
+    def map(self, tasks: Sequence[Any], finished: Callable[[int, Any], None] | None = None) -> list[Any]:
         """Run tasks.
 
         Args:
             tasks: picklable, see the handler.
+            finished: called with the number and the result of each task that is done, in any order.
 
         Returns:
             One result a task, in their order.
@@ -153,12 +159,12 @@ class Pool:
             WorkerError: a worker died or passed its time limit with the same task twice.
         """
         try:
-            return self._map(tasks)
+            return self._map(tasks, finished)
         finally:  # an answer that is still on its way must never pass for one of a later call
             for worker in [w for w in self._workers if w.job is not None]:
                 self._replace(worker)
 
-    def _map(self, tasks: Sequence[Any]) -> list[Any]:
+    def _map(self, tasks: Sequence[Any], finished: Callable[[int, Any], None] | None) -> list[Any]:
         results: list[Any] = [None] * len(tasks)
         waiting = deque(range(len(tasks)))
         attempts = [0] * len(tasks)
@@ -195,6 +201,8 @@ class Pool:
                 if status == "error":
                     failure = failure or result
                 results[job] = result
+                if finished is not None and status != "error":
+                    finished(job, result)
                 self._recycle(worker, resident)
         if failure is not None:
             raise failure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,11 @@ from bridge.errors import (
 from bridge.ngspice import callbacks as cb
 from bridge.ngspice import ladder
 from bridge.ngspice import messages as msg
-from bridge.ngspice.drives import Signals, SourceTable
+from bridge.ngspice.drives import Signals, SourceTable, constant, in_turn
 from bridge.ngspice.engine import Engine
+from bridge.ngspice.limits import check_limits
 from bridge.ngspice.openvaf import check_loaded, compile_module
+from bridge.ngspice.scratch import scratch
 from bridge.waveforms import Waveforms
 from circuits.deck import Deck
 from circuits.numbers import spice_number
@@ -36,6 +38,7 @@ FloatArray = NDArray[np.float64]
 
 _TIME_SLACK = 1e-9  # of the duration: rounding of the last time point
 _FIRST = 0.01  # ngspice begins with a hundredth of its print step: here 1e-4 of the largest step
+_COMMAND = 400  # letters a command; ngspice drops what is behind some 1,000 of them without a word
 _serial = itertools.count(1)
 
 
@@ -46,6 +49,7 @@ class Counts:
     Attributes:
         operating_points: operating points that gave a result.
         transients: transients that gave a result.
+        in_sequence: operating points that were found each from the one before.
         retries: runs above the first rung of the ladder.
         failures: runs that gave no result on a rung.
         rungs: how often each rung above the first gave the result.
@@ -53,6 +57,7 @@ class Counts:
 
     operating_points: int = 0
     transients: int = 0
+    in_sequence: int = 0
     retries: int = 0
     failures: int = 0
     rungs: dict[str, int] = field(default_factory=dict)
@@ -66,6 +71,9 @@ class _Loaded:
     deck: Deck
     table: SourceTable
     columns: dict[int, tuple[NDArray[np.int64], int]] = field(default_factory=dict)
+    altered: dict[str, float] = field(default_factory=dict)
+    version: int = 0
+    counter: str = ""
 
 
 class Circuit:
@@ -81,11 +89,14 @@ class Circuit:
         self.deck = deck
         self.rung = ladder.AS_GIVEN.name
         self._altered: dict[str, float] = {}
+        self._version = 0
         self._variants: dict[tuple[tuple[str, object], ...], _Loaded] = {}
-        self._variant(ladder.AS_GIVEN)
+        self._last = self._variant(ladder.AS_GIVEN)
 
     def alter(self, targets: Sequence[str], values: Sequence[float] | FloatArray) -> None:
         """Set element values, for example `("r1", "@d1[area]")`; those unchanged cost nothing.
+
+        The variant of the circuit that ran last is altered at once, others when they run next.
 
         Raises:
             SimulationError: ngspice knows no such element or parameter.
@@ -94,27 +105,41 @@ class Circuit:
         changes = [(t, v) for t, v in zip(targets, map(float, values), strict=True) if known.get(t) != v]
         if not changes:
             return
-        for target, _ in changes:  # unknown until every variant has taken it over
+        for target, _ in changes:  # unknown until the variant has taken it over
             known.pop(target, None)
-        for loaded in self._variants.values():
-            self.session.select(loaded)
-            self._apply(changes)
+        self._version += 1
+        self._apply(self._last, changes)
         known.update(changes)
+        self._last.version = self._version
 
-    def _apply(self, changes: Sequence[tuple[str, float]]) -> None:
+    def _apply(self, loaded: _Loaded, changes: Sequence[tuple[str, float]]) -> None:
+        self.session.select(loaded)
         engine = self.session.engine
-        for target, value in changes:
-            printed = engine.command(f"alter {target} = {spice_number(value)}")
+        for some in _commands(changes):
+            for target, _, _ in some:
+                loaded.altered.pop(target, None)
+            printed = engine.command(";".join(text for _, _, text in some))
             if printed and (bad := msg.errors(printed)):
+                named = [(t, v) for t, v, _ in some if t.strip("@").split("[")[0] in bad[0].lower()]
+                target, value = named[0] if named else some[0][:2]
                 raise SimulationError(f"alter {target} = {value:g} failed: {bad[0]}")
+            loaded.altered.update((target, value) for target, value, _ in some)
 
     def _variant(self, rung: ladder.Rung) -> _Loaded:
+        """The circuit with a rung's options, with all that was altered."""
         loaded = self._variants.get(rung.options)
         if loaded is None:
-            loaded = self.session.load_deck(rung.deck(self.deck))
+            deck, counter = rung.deck(self.deck), ""
+            if rung.name == ladder.IN_SEQUENCE:
+                deck, counter = deck.with_counter()
+            loaded = self.session.load_deck(deck)
+            loaded.counter = counter
             self._variants[rung.options] = loaded
-            if self._altered:
-                self._apply(list(self._altered.items()))
+        if loaded.version != self._version:
+            own = loaded.altered
+            self._apply(loaded, [(t, v) for t, v in self._altered.items() if own.get(t) != v])
+            loaded.version = self._version
+        self._last = loaded
         return loaded
 
     def operating_point(self, signals: Sequence[Signals] = ()) -> FloatArray:
@@ -139,6 +164,49 @@ class Circuit:
             return values
         raise failure or ConvergenceError("no operating point")
 
+    def operating_points(self, values: FloatArray) -> FloatArray:
+        """Operating points one after another, each found from the one before: a sweep of the sources.
+
+        Each is solved to tighter tolerances than a single one (`ladder.in_sequence`). The last is compared
+        with an operating point from scratch.
+
+        Args:
+            values: of the external sources from number 0 on, `(n_points, n_sources)`.
+
+        Returns:
+            The saved vectors, `(n_points, len(deck.saves))`.
+
+        Raises:
+            ConvergenceError: one of them did not converge.
+            IncompleteError: the last differs from the operating point by more than the deck's tolerances.
+            SimulationError: this run gave no result that can be trusted.
+        """
+        if len(values) < 2:
+            rows = [self.operating_point([constant(v)]) for v in values]
+            return np.array(rows).reshape(-1, len(self.deck.saves))
+        loaded = self._variant(ladder.in_sequence(self.deck.options))
+        counts, points = self.session.counts, len(values)
+        try:
+            command = f"dc {loaded.counter} 0 {points - 1} 1"
+            found = self.session.run(loaded, [in_turn(values)], command, points + 4, points=points)[1]
+            found = np.array(found)
+            fresh = self.session.run(loaded, [constant(values[-1])], "op")[1][0]
+            options = self.deck.options
+            allowed = options.reltol * np.abs(fresh) + options.vntol
+            if (np.abs(found[-1] - fresh) > allowed).any():
+                worst = int(np.argmax(np.abs(found[-1] - fresh) / allowed))
+                raise IncompleteError(
+                    f"operating points in sequence: {self.deck.saves[worst]} ends at "
+                    f"{found[-1][worst]:.9g} V, the operating point from scratch at {fresh[worst]:.9g} V"
+                )
+        except SimulationError:
+            counts.failures += 1
+            raise
+        counts.operating_points += points
+        counts.in_sequence += points
+        self.rung = ladder.IN_SEQUENCE
+        return found
+
     def transient(
         self,
         signals: Sequence[Signals],
@@ -161,6 +229,7 @@ class Circuit:
 
         Raises:
             TimestepError: the time step became too small on every rung.
+            BoundsError: a device's state left its bounds on every rung.
             SimulationError: this run gave no result that can be trusted.
         """
         if not 0 < step <= duration:
@@ -174,6 +243,7 @@ class Circuit:
                 names, values = self.session.run(
                     self._variant(rung), signals, f"tran {text}{' uic' if uic else ''}", rows, duration
                 )
+                check_limits(self.deck.limits, names, values[:, -1], values[:, :-1])
             except SimulationError as error:
                 failure = self._failed(failure, error)
                 continue
@@ -259,15 +329,17 @@ class Session:
         command: str,
         rows: int = 4,
         duration: float | None = None,
+        points: int = 1,
     ) -> tuple[tuple[str, ...], FloatArray]:
         """Run one analysis and check that what came back is its result.
 
         Args:
             loaded: the circuit.
             signals: what its external sources play.
-            command: `op` or a `tran` line.
+            command: `op`, or a `dc` or `tran` line.
             rows: time points to reserve memory for.
-            duration: end of a transient [s]; `None` for an operating point.
+            duration: end of a transient [s]; `None` for operating points.
+            points: how many operating points there must be.
 
         Returns:
             The saved vectors' names and their values, `(n_points, n_saves)`; a transient has one more
@@ -279,14 +351,15 @@ class Session:
         control.begin(loaded.table)
         width = max(1, len(deck.saves)) + 8 if deck.saves else 4096
         control.reserve(rows, max(width, control.buffer.shape[1]))
-        printed = list(engine.command(command))
+        with scratch():
+            printed = list(engine.command(command))
         words = control.words
         count = int(words[cb.ROWS])
         try:
-            self._check(loaded, printed, duration)
+            self._check(loaded, printed, duration, points)
             columns = self._columns(loaded, int(words[cb.LAYOUT]), duration is not None)
             if count <= len(control.buffer) and int(words[cb.N_VECTORS]) <= control.buffer.shape[1]:
-                values = control.buffer[:count, columns]
+                values = np.take(control.buffer[:count], columns, axis=1)
             else:  # more points than reserved: the plot of this run holds them all
                 values = self._plot(control.names, columns, count)
             if duration is not None:
@@ -297,7 +370,7 @@ class Session:
             engine.command("destroy all")
         return deck.saves, values
 
-    def _check(self, loaded: _Loaded, printed: list[str], duration: float | None) -> None:
+    def _check(self, loaded: _Loaded, printed: list[str], duration: float | None, points: int) -> None:
         words, deck = self.engine.control.words, loaded.deck
         rows = int(words[cb.ROWS])
         if words[cb.UNKNOWN]:
@@ -316,8 +389,10 @@ class Session:
                 raise ConvergenceError(f"the {what} did not converge", self._evidence(deck, printed))
             first = errors[0] if errors else "ngspice returned no values"
             raise IncompleteError(f"the simulation failed: {first}", self._evidence(deck, printed))
-        if duration is None and rows != 1:
-            raise IncompleteError(f"{rows} operating points instead of one", self._evidence(deck, printed))
+        if duration is None and rows != points:
+            raise IncompleteError(
+                f"{rows} operating points instead of {points}", self._evidence(deck, printed)
+            )
         if msg.pseudo_transient(printed):
             raise ConvergenceError(
                 "no operating point: only a pseudo-transient ended, settled or not",
@@ -373,6 +448,21 @@ class Session:
         kept = [m for m in printed if m.strip() and not m.lstrip().startswith("Reference value")]
         picked = [m for m in kept if msg.errors([m]) or msg.no_convergence([m])] or kept
         return Evidence(tuple(picked[-12:]), msg.offending_line(printed, deck.lines), path)
+
+
+def _commands(changes: Sequence[tuple[str, float]]) -> Iterator[list[tuple[str, float, str]]]:
+    """Alterations, several a command: most of a command's time does not depend on its length."""
+    some: list[tuple[str, float, str]] = []
+    length = 0
+    for target, value in changes:
+        text = f"alter {target} = {spice_number(value)}"
+        if some and length + len(text) >= _COMMAND:
+            yield some
+            some, length = [], 0
+        some.append((target, value, text))
+        length += len(text) + 1
+    if some:
+        yield some
 
 
 def _canonical(name: str) -> str:

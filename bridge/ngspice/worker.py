@@ -1,6 +1,7 @@
 """A worker process: one engine, one handler, jobs one after another.
 
-Started as `python -m bridge.ngspice.worker FD PID` with one end of a pipe and the parent's process number.
+Started as `python -m bridge.ngspice.worker FD PID FOLDER` with one end of a pipe, the parent's process number
+and the folder for what ngspice writes by itself.
 Messages are tuples; the first word says what they are. Everything the worker runs is code of this project or
 of the experiment's own loss.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import sys
 import threading
 import time
@@ -20,6 +22,7 @@ from typing import Any, Protocol
 import psutil
 
 from bridge.errors import SimulationError, TellegenError
+from bridge.ngspice import scratch
 
 
 class Handler(Protocol):
@@ -95,16 +98,19 @@ def _portable(error: Exception) -> Exception:
     return SimulationError(f"{type(error).__name__} in a worker ({where}): {error}")
 
 
-def _end_with(parent: int) -> None:
+def _end_with(parent: int, folder: str) -> None:
     """End this process when its parent is gone, also from inside a simulation that takes hours."""
     while os.getppid() == parent:
         time.sleep(1.0)
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
 def main() -> None:
     """Entry point of the process."""
-    threading.Thread(target=_end_with, args=(int(sys.argv[2]),), daemon=True).start()
+    parent, folder = int(sys.argv[2]), sys.argv[3]
+    threading.Thread(target=_end_with, args=(parent, folder), daemon=True).start()
+    scratch.use(folder)
     connection = Connection(int(sys.argv[1]))
     serve(connection)
     sys.stdout.flush()

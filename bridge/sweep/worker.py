@@ -36,9 +36,7 @@ def perform(job: Job) -> Outcome:
         while True:
             try:
                 return Outcome(
-                    run_experiment(
-                        job.experiment, out=job.folder, resume=True, workers=1, report=job.report
-                    )
+                    run_experiment(job.experiment, out=job.folder, resume=True, workers=1, report=job.report)
                 )
             except RunLockedError:  # somebody continues this run by hand
                 time.sleep(POLL)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bridge.updates.bounded import FloatArray, Optimizer, State, UpdateError
+from bridge.updates.quasi_newton import BFGS
 from bridge.updates.rules import RULES
 
 __all__ = ["OPTIMIZERS", "SGD", "Adam", "Momentum", "Optimizer", "UpdateError", "make_optimizer"]
@@ -125,14 +126,21 @@ class Adam(Optimizer):
         self._first = np.where(blocked, 0.0, self._first)
 
 
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"sgd": SGD, "momentum": Momentum, "adam": Adam, **RULES}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": SGD,
+    "momentum": Momentum,
+    "adam": Adam,
+    "bfgs": BFGS,
+    **RULES,
+}
 
 
 def make_optimizer(kind: str, size: int, **options: Any) -> Optimizer:
     """Make the optimizer that an experiment names.
 
     Args:
-        kind: `sgd`, `momentum`, `adam`, or a rule of `rules.py`: `manhattan`, `stochastic`, `threshold`.
+        kind: `sgd`, `momentum`, `adam`, `bfgs`, or a rule of `rules.py`: `manhattan`, `stochastic`,
+            `threshold`.
         size: number of parameters.
         **options: those of `Optimizer` and the kind's own.
 

@@ -12,9 +12,11 @@ from bridge.dynamics import DynamicPlan
 from bridge.errors import SpecError, UnsupportedElementError
 from bridge.estimators import ESTIMATORS, Estimator, estimator_type
 from bridge.ngspice.library import find_library
+from bridge.simulator import Simulator
 from bridge.validation.gallery import run_gallery
 from bridge.validation.gallery_report import summary, write_gallery
 from bridge.validation.gradcheck import GradcheckResult, gradcheck
+from bridge.validation.growth import gradient_growth
 from bridge.validation.show import remarks, table, write_plot
 
 _STATIC, _DYNAMIC = ("equilibrium", "adjoint"), ("adjoint", "lagrangian", "causal")
@@ -68,6 +70,16 @@ def check_experiment(
     else:
         _show(result, out or Path())
     return result.exit_status
+
+
+def check_growth(experiment: Any, windows: int, *, as_json: bool, workers: int) -> int:
+    """Print how an experiment's gradient grows with the window, beside a truncated one if one is set."""
+    plan, batch, loss = experiment.problem()
+    truncation = getattr(experiment.estimator(), "truncation", None)
+    with Simulator(plan, workers=workers) as simulator:
+        found = gradient_growth(simulator, batch, loss, windows, truncation)
+    print(json.dumps(found.to_json(), allow_nan=False) if as_json else "\n".join(found.lines()))
+    return 0
 
 
 def _show(result: GradcheckResult, folder: Path) -> None:

@@ -21,7 +21,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from bridge.errors import NetworkError
-from circuits.deck import VerilogModule
+from circuits.deck import Limit, VerilogModule
 from circuits.numbers import spice_number
 
 FloatArray = NDArray[np.float64]
@@ -302,6 +302,10 @@ class Device:
     def card(self, element: Element, context: SpiceContext) -> ModelCard | None:
         """The model card that the element's lines name."""
         return element.model
+
+    def limits(self, element: Element) -> tuple[Limit, ...]:
+        """Bounds that the element's states must not leave in a transient."""
+        return ()
 
     def expand(self, element: Element) -> tuple[Element, ...]:
         """The simple elements that a composite device consists of; the element itself for others."""

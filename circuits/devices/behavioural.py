@@ -1,6 +1,8 @@
-"""Two-terminals that are defined by their symbolic law: any current, charge and internal states.
+"""Branches that are defined by their symbolic law: any current, charge and internal states.
 
-The branch obeys `i = law(u, x; p) + d/dt charge(u; p)` with `dx/dt = rate(u, x; p)`. In the netlist the
+The branch obeys `i = law(u, x; p) + d/dt charge(u; p)` with `dx/dt = rate(u, x; p)`. A device with the four
+terminals `p n cp cn` also has a control port: `law(u, uc, x; p)` and `rate(u, uc, x; p)` may contain its
+voltage `uc = v(cp) - v(cn)`, and no current flows there. In the netlist the
 current is a `B` source; the charge is the voltage of a capacitor, whose current is copied into the branch;
 each state is the voltage of a capacitor with a `B` source as its current. Where the device is compiled, one
 instance of a generated Verilog-A module takes the place of all its `B` sources; capacitors, nodes and starts
@@ -33,6 +35,8 @@ from circuits.devices.veriloga import generated_body, generated_card, generated_
 from circuits.numbers import spice_number
 
 GROUND = "0"
+CONTROL = sp.Symbol("uc", real=True)
+"""The voltage of the control port [V] in the laws of devices that have one."""
 LEAST_SLOPE = 1e-8
 """Share of its own size that every capacitance is larger by: a node with charges alone must have a pivot."""
 
@@ -53,13 +57,24 @@ def state_node(element: str, state: str) -> str:
 
 @dataclass(frozen=True)
 class Behavioural(Device):
-    """A two-terminal whose netlist, linearisation and gradients all follow from its laws."""
+    """A branch whose netlist, linearisation and gradients all follow from its laws.
+
+    Its terminals are `p n`, or `p n cp cn` with a control port; the charge depends on the branch's own
+    voltage only.
+    """
 
     compilable: ClassVar[bool] = True
+
+    @property
+    def controlled(self) -> bool:
+        """Whether it has a control port."""
+        return len(self.terminals) == 4
 
     def symbols(self, element: Element, context: SpiceContext) -> dict[str, str]:
         """What the laws' symbols are called in the netlist."""
         names = {"u": voltage_expression(*element.nodes[:2])}
+        if self.controlled:
+            names[CONTROL.name] = voltage_expression(*element.nodes[2:])
         for state in self.states:
             node = state_node(element.name, state.name)
             names[state.name] = f"({spice_number(state.scale)}*v({node}))"
@@ -95,7 +110,7 @@ class Behavioural(Device):
 
     def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:
         """See `Device`."""
-        p, n = element.nodes
+        p, n = element.nodes[:2]
         name = element.name
         values = element.parameters
         lines = []
@@ -104,7 +119,7 @@ class Behavioural(Device):
             inner = [state_node(name, s.name) for s in self.states]
             inner += [f"{name}_q"] if self.charge is not None else []
             body = generated_body(self, element, module, self.charge_scale(element))
-            lines.append(SpiceLine("N", name, (p, n, *inner), body))
+            lines.append(SpiceLine("N", name, (*element.nodes, *inner), body))
         for parameter in self.parameters:
             if module is None and parameter.name in context.live:
                 node = f"par_{name}_{parameter.name}"

@@ -91,7 +91,9 @@ def _without_repetition(laws: list[sp.Expr]) -> tuple[list[tuple[sp.Symbol, sp.E
 
 @lru_cache(maxsize=256)
 def generated_module(device: Device, least_slope: float = 0.0) -> VerilogModule:
-    """The Verilog-A module of a device with symbolic laws; its terminals are `p n`, the states, the charge.
+    """The Verilog-A module of a device with symbolic laws.
+
+    Its terminals are `p n`, the control port `cp cn` where there is one, the states, the charge.
 
     Args:
         device: with a law, charge or states.
@@ -103,17 +105,20 @@ def generated_module(device: Device, least_slope: float = 0.0) -> VerilogModule:
     names = parameter_names(device)
     states = [f"s_{k}" for k in range(len(device.states))]
     charge = ["q"] if device.charge is not None else []
-    known = {"u": "u", **names, **{s.name: f"x_{k}" for k, s in enumerate(device.states)}}
+    known = {"u": "u", "uc": "uc", **names, **{s.name: f"x_{k}" for k, s in enumerate(device.states)}}
+    control = list(device.terminals[2:])
     shared, laws = _without_repetition(_laws(device))
     parts = [f"t_{k}" for k in range(len(shared))]
     known.update({s.name: part for (s, _), part in zip(shared, parts, strict=True)})
     written = [verilog_expression(law, known) for law in laws]
-    ports = ", ".join(["p", "n", *states, *charge])
-    variables = ["u", *(f"x_{k}" for k in range(len(states))), *parts]
+    ports = ", ".join(["p", "n", *control, *states, *charge])
+    variables = ["u", *(["uc"] if control else []), *(f"x_{k}" for k in range(len(states))), *parts]
     body = [f"inout {ports};", f"electrical {ports};", f"parameter real {SIZE} = 1.0;"]
     instance = [*names.values(), *([CHARGE_SCALE] if charge else [])]
     body += [f'(* type="instance" *) parameter real {name} = 1.0;' for name in instance]
     body += [f"real {', '.join(variables)};", FUNCTIONS + "analog begin", "u = V(p, n);"]
+    if control:
+        body.append(f"uc = V({', '.join(control)});")
     for k, state in enumerate(device.states):
         body.append(f"x_{k} = {state.scale:.17g}*V({states[k]});")
     body += [f"{known[s.name]} = {verilog_expression(value, known)};" for s, value in shared]
@@ -130,7 +135,7 @@ def generated_module(device: Device, least_slope: float = 0.0) -> VerilogModule:
     return VerilogModule(
         name,
         ((f"{name}.va", head + text),),
-        terminals=2 + len(states) + len(charge),
+        terminals=len(device.terminals) + len(states) + len(charge),
         instance=tuple(instance),
         model=(SIZE,),
     )

@@ -107,10 +107,26 @@ def _trainable(element: Element, wish: Mapping[str, Any], pattern: str, names: N
     if value == 0.0 and None in given:
         raise NetworkError(f"{shown_name} is 0: its training bounds must be given, lower: and upper:")
     lower, upper = (b if g is None else g for b, g in zip(bounds, given, strict=True))
-    lower, upper = max(lower, parameter.lower), min(upper, parameter.upper)
+    unit = "" if parameter.unit == "1" else f" {parameter.unit}"
     if not lower <= value <= upper:
-        raise NetworkError(f"{shown_name} = {value:g} is outside of its bounds [{lower:g}, {upper:g}]")
-    return Trainable(element.name, name, lower, upper, pattern)
+        raise NetworkError(
+            f"{shown_name} = {value:g}{unit} is outside of its bounds [{lower:g}, {upper:g}]{unit}"
+            f"{_note(element)}"
+        )
+    for key, bound in zip(("lower", "upper"), given, strict=True):
+        if bound is not None and not parameter.lower <= bound <= parameter.upper:
+            raise NetworkError(
+                f"{shown_name}: {key}: {bound:g}{unit} is outside of what a {element.device.kind} may have, "
+                f"[{parameter.lower:g}, {parameter.upper:g}]{unit}{_note(element)}"
+            )
+    return Trainable(element.name, name, max(lower, parameter.lower), min(upper, parameter.upper), pattern)
+
+
+def _note(element: Element) -> str:
+    """What is easily taken for something else."""
+    if element.device.kind != "resistor":
+        return ""
+    return "; what is trained of a resistor is its conductance in S, 1mS for 1kOhm"
 
 
 def _bound(value: Any, unit: str, what: str) -> float | None:
@@ -119,4 +135,5 @@ def _bound(value: Any, unit: str, what: str) -> float | None:
     try:
         return parse_quantity(value, unit if unit != "1" else "")
     except ValueError as error:
-        raise NetworkError(f"{what}: {error}") from None
+        note = "; what is trained of a resistor is its conductance" if unit == "S" else ""
+        raise NetworkError(f"{what}: {error}{note}") from None

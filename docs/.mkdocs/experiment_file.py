@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ MEANINGS = {
     "data.test_fraction": "share of the rows held out, stratified by class",
     "data.scaling": "by mean and deviation (`standard`) or by least and greatest value (`min_max`) of the "
     "training rows; `none`: features are volts already",
+    "data.samples.channel": "which input, from 0",
+    "data.samples.start": "when the part begins",
     "loss.scale": "steepness of the softmax: e-folds of the odds a volt",
     "estimator.relative_step": "step as a share of the parameter's value",
     "analysis.duration": "length of the transient",
@@ -67,7 +69,7 @@ def sections(annotation: Any) -> list[type[BaseModel]]:
     """The section classes that a field may hold: none, one, or one a kind."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated, list):
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated, list, dict):
         return [found for part in typing.get_args(annotation) for found in sections(part)]
     return []
 
@@ -94,6 +96,8 @@ def type_text(annotation: Any) -> str:
         return " or ".join(type_text(part) for part in parts if part is not type(None))
     if origin is list:
         return f"list of {type_text(parts[0]).replace('pair', 'pairs', 1).removesuffix('s')}s"
+    if origin is dict:
+        return f"mapping of names to {type_text(parts[1])}"
     if origin is tuple:
         return f"pair of {type_text(parts[0])}s"
     names = {float: "number", int: "whole number", bool: "`true`, `false`", str: "text", Path: "file"}
@@ -132,34 +136,52 @@ def default_text(field: FieldInfo, unit: str) -> str:
 
 def discriminator(model: type[BaseModel]) -> tuple[str, str] | None:
     """The key and the word that choose this section, such as `kind: mse`."""
+    found = chooser(model)
+    return (found[0], found[1][0]) if found and len(found[1]) == 1 else None
+
+
+def chooser(model: type[BaseModel]) -> tuple[str, tuple[str, ...]] | None:
+    """The key that chooses among sections and the words that choose this one."""
     for name, field in model.model_fields.items():
-        parts = typing.get_args(field.annotation)
-        if name in ("kind", "topology") and typing.get_origin(field.annotation) is typing.Literal:
-            return (name, str(parts[0])) if len(parts) == 1 else None
+        if name in ("kind", "topology", "source") and typing.get_origin(field.annotation) is typing.Literal:
+            return name, tuple(str(part) for part in typing.get_args(field.annotation))
     return None
 
 
-def kind(model: type[BaseModel]) -> str:
-    """The word that chooses a section, or what it is."""
+def kind(model: type[BaseModel], among: int) -> str:
+    """The words that choose a section among several, or what it is."""
+    chosen = chooser(model)
+    if chosen is None or (among == 1 and len(chosen[1]) > 1):
+        return "mapping"
+    return ", ".join(f"`{word}`" for word in chosen[1])
+
+
+def anchor(path: str, model: type[BaseModel], taken: Collection[str] = (), outer: str = "") -> str:
+    """Where a section's table is on the page; the section around it tells two of one name apart."""
     chosen = discriminator(model)
-    return f"`{chosen[1]}`" if chosen else "mapping"
+    name = "-".join([path, *([chosen[1]] if chosen else [])]).replace(".", "-")
+    return f"{outer}-{path.rpartition('.')[2]}" if name in taken else name
 
 
-def anchor(path: str, model: type[BaseModel]) -> str:
-    """Where a section's table is on the page."""
-    chosen = discriminator(model)
-    return "-".join([path, *([chosen[1]] if chosen else [])]).replace(".", "-")
+def table(model: type[BaseModel], path: str, done: dict[type[BaseModel], str], outer: str = "") -> list[str]:
+    """The table of one section, then those of the sections inside.
 
-
-def table(model: type[BaseModel], path: str, done: dict[type[BaseModel], str]) -> list[str]:
-    """The table of one section, then those of the sections inside."""
+    Args:
+        model: the section.
+        path: of its key.
+        done: anchors of the sections that have their table; grows.
+        outer: anchor of this section.
+    """
     lines = ["| key | value | unit | default | meaning |", "|---|---|---|---|---|"]
     inner: list[tuple[str, type[BaseModel]]] = []
+    known = set(done)
     for name, field in model.model_fields.items():
         below = f"{path}.{name}" if path else name
         models = sections(field.annotation)
         if models:
-            value = ", ".join(f"[{kind(m)}](#{done.get(m) or anchor(below, m)})" for m in models)
+            for m in models:
+                done.setdefault(m, anchor(below, m, done.values(), outer))
+            value = ", ".join(f"[{kind(m, len(models))}](#{done[m]})" for m in models)
             unit = ""
             inner += [(below, m) for m in models]
             meaning = field.description or MEANINGS.get(below) or summary(models[0])
@@ -175,13 +197,16 @@ def table(model: type[BaseModel], path: str, done: dict[type[BaseModel], str]) -
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     lines.append("")
     for below, part in inner:
-        if part in done:
+        if part in known:
             continue
-        done[part] = anchor(below, part)
-        chosen = discriminator(part)
-        title = f"`{below}`" + (f" with `{chosen[0]}: {chosen[1]}`" if chosen else "")
+        known.add(part)
+        chosen = chooser(part) if discriminator(part) or "." not in below else None
+        if chosen is None and done[part] != anchor(below, part):
+            chosen = chooser(model)  # of two sections of one name
+        words = ", ".join(chosen[1]) if chosen else ""
+        title = f"`{below}`" + (f" with `{chosen[0]}: {words}`" if chosen else "")
         lines += [f"{'##' if '.' not in below else '###'} {title} {{ #{done[part]} }}", "", summary(part), ""]
-        lines += table(part, below, done)
+        lines += table(part, below, done, done[part])
     return lines
 
 

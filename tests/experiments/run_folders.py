@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,21 @@ import pandas as pd
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "tellegen"
 SHIPPED = Path(__file__).parents[2] / "experiments"
+_OPTIONAL = {"basic_motions": "aeon", "transistor_xor": "c4m-pdk-freepdk45"}
 
 
 def shipped() -> list[Path]:
-    """The shipped experiments whose data can be had here: one comes with an optional package."""
-    have = importlib.util.find_spec("aeon") is not None
-    return [f for f in sorted(SHIPPED.glob("*.yaml")) if have or f.stem != "basic_motions"]
+    """The shipped experiments whose data and cards can be had here: some come with optional packages."""
+    missing = {name for name, package in _OPTIONAL.items() if not _installed(package)}
+    return [f for f in sorted(SHIPPED.glob("*.yaml")) if f.stem not in missing]
+
+
+def _installed(package: str) -> bool:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 TIMES = ["seconds", "ngspice_seconds"]

@@ -394,7 +394,11 @@ def test_the_schema_admits_the_shipped_files_and_refuses_wrong_ones(command: Com
             assert not validator(schema).is_valid(changed), (file.stem, path)
 
 
-REDUCED = {"digits": ["circuit.hidden=[3]"], "iris_transient": ["circuit.hidden=[4]"]}
+REDUCED = {
+    "digits": ["circuit.hidden=[3]"],
+    "mnist_like": ["circuit.hidden=[3]"],
+    "iris_transient": ["circuit.hidden=[4]"],
+}
 
 
 def nodes_of(deck: Path) -> dict[str, float]:
@@ -414,31 +418,39 @@ def nodes_of(deck: Path) -> dict[str, float]:
 @pytest.mark.parametrize("file", shipped(), ids=lambda f: f.stem)
 def test_the_plain_netlist_gives_the_sessions_voltages(file: Path, tmp_path: Path, command: Command) -> None:
     overrides = REDUCED.get(file.stem, [])
+    experiment = Experiment.load(file, tuple(overrides))
+    split = experiment.data()
+    sample = min(3, len(split.test.inputs) - 1)
     flags = [part for text in overrides for part in ("-s", text)]
-    answer = command("netlist", file, *flags, "--sample", 3, "--out", "net.cir")
+    answer = command("netlist", file, *flags, "--sample", sample, "--out", "net.cir")
     assert (answer.status, answer.out, answer.err) == (0, "", "")
-    printed = command("netlist", file, *flags, "--sample", 3)
+    printed = command("netlist", file, *flags, "--sample", sample)
     assert printed.out == (tmp_path / "net.cir").read_text()
     voltages = nodes_of(tmp_path / "net.cir")
 
-    experiment = Experiment.load(file, tuple(overrides))
-    split = experiment.data()
     network: Network = experiment.network(split)
     with Simulator(experiment.plan(network)) as simulator:
         loss, test = experiment.loss(split), split.test
         task: StaticSampleTask | DynamicSampleTask
         if isinstance(test, WaveSet):
-            task = DynamicSampleTask(make_batch(network, test, slice(3, 4)), loss)
-            close = 1e-4  # the deck's piecewise linear sources are breakpoints: other time points
+            task = DynamicSampleTask(make_batch(network, test, slice(sample, sample + 1)), loss)
+            # The deck's piecewise linear sources are breakpoints: other time points, most felt in spikes.
+            close = 1e-3 if file.stem.startswith("hh_") else 1e-4
         else:
-            task = StaticSampleTask(network.drive_values(test.inputs[3]), test.targets[3], loss, 1e-9)
+            task = StaticSampleTask(
+                network.drive_values(test.inputs[sample]), test.targets[sample], loss, 1e-9
+            )
             close = 1e-9
         recorded = simulator.pool.map([task])[0]
     expected = dict(zip((n.lower() for n in network.nodes), recorded.nodes[0], strict=True))
-    assert set(voltages) == set(expected)
+    missing = set(expected) - set(voltages)  # nodes of sources whose synapses were folded are not loaded
+    assert set(voltages) <= set(expected)
+    assert missing <= {n.lower() for n in network.source_nodes}
+    assert ("* reduced: " in printed.out) or not missing
     largest = max(map(abs, expected.values()))
     assert largest > 0.01
-    for name, value in expected.items():
+    for name in voltages:
+        value = expected[name]
         assert math.isclose(voltages[name], value, rel_tol=close, abs_tol=close * largest), name
 
 

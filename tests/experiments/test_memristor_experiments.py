@@ -123,7 +123,7 @@ def test_the_reference_decides_where_an_update_starts(small: Path) -> None:
     [
         "{kind: manhattan, learning_rate: 0.05}",
         "{kind: stochastic, learning_rate: 0.3, scale: 0.05}",
-        "{kind: threshold, learning_rate: 10, threshold: 0.001}",
+        "{kind: threshold, learning_rate: 0.5, threshold: 0.001}",
     ],
 )
 def test_pulse_rules_learn(small: Path, optimizer: str) -> None:
@@ -160,6 +160,51 @@ def test_open_loop_misses_by_the_spread_of_the_devices(small: Path) -> None:
     assert errors[0] > 3 * errors[1]
 
 
+def test_devices_that_are_missed_are_told(small: Path) -> None:
+    flag = "training.programming={kind: open_loop, tolerance: 0.005}"
+    run, results = train(small, "run", *MEMRISTORS, DEVIATIONS, flag, "training.epochs=1")
+    table = metrics(run)
+    assert (table["missed"] > 0).all()
+    assert 0 < results["missed"] <= len(parameters(run))
+    lines = [
+        line for line in (run / "log.txt").read_text().splitlines() if "outside of the programming" in line
+    ]
+    assert len(lines) == len(table)
+    assert lines[-1].endswith(f" {table['missed'].iloc[-1]:.4g} (mean of writes)")
+
+
+@pytest.mark.parametrize(
+    ("lines", "voltage", "disturbed"), [("separate", 4, False), ("half", 3, False), ("half", 4, True)]
+)
+def test_half_selected_neighbours_are_disturbed(
+    small: Path, lines: str, voltage: float, disturbed: bool
+) -> None:
+    """At half of 4 V, above their threshold of 1.5 V, the devices of one row and of one column move too."""
+    flag = f"training.programming={{kind: open_loop, lines: {lines}, raise_voltage: {voltage}V}}"
+    experiment = Experiment.load(small, (*MEMRISTORS, flag))
+    split = experiment.data()
+    hardware = experiment.hardware(split, experiment.network(split))
+    assert hardware is not None
+    assert hardware.programmer is not None
+    array = hardware.programmer.shapes[0]
+    assert min(array.shape) > 1
+    stored = np.full(hardware.stored.shape, 0.2)
+    target = stored.copy()
+    target[hardware.believed.places[array[0, 0]]] = 0.6
+    try:
+        after, pulses = hardware.programmer.write(hardware.believed.conductances(target), stored, 0)
+    finally:
+        hardware.close()
+    moved = (after - stored)[hardware.believed.places][array]
+    assert pulses > 0
+    assert moved[0, 0] > 0.35
+    for neighbours in (moved[0, 1:], moved[1:, 0]):
+        assert (neighbours > 0.01).all() if disturbed else (np.abs(neighbours) < 1e-4).all()
+    assert (np.abs(moved[1:, 1:]) < 1e-4).all()
+    if not disturbed:
+        assert moved[0, 0] == pytest.approx(0.4, rel=5e-3)
+
+
 # --- the same run again ---------------------------------------------------------------------------------
 
 
@@ -181,7 +226,7 @@ def test_noisy_runs_resume_and_do_not_depend_on_workers(small: Path) -> None:
 
 
 def test_a_programmed_run_that_is_killed_ends_as_if_nothing_had_been(small: Path) -> None:
-    flags = (*MEMRISTORS, DEVIATIONS, WRITE_VERIFY, "training.epochs=3", "training.batch_size=4")
+    flags = (*MEMRISTORS, DEVIATIONS, WRITE_VERIFY, "training.epochs=8", "training.batch_size=4")
     run, _ = train(small, "run", *flags)
     out = small.parent / "killed"
     line = [str(PROGRAM), "run", str(small), *(p for f in flags for p in ("-s", f)), "--out", str(out)]

@@ -19,11 +19,18 @@ from bridge.phases import StaticPlan
 FILES = shipped()
 SMOKE: dict[str, list[str]] = {
     "digits": ["-s", "circuit.hidden=[2]", "-s", "circuit.doubled_inputs=false"],
+    "mnist_like": ["-s", "circuit.hidden=[2]", "-s", "data.side=8", "-s", "circuit.doubled_inputs=false"],
     "iris_transient": ["-s", "circuit.hidden=[4]"],
     "iris_memristor": ["-s", "circuit.hidden=[3]", "-s", "training.batch_size=60"],
+    "transistor_xor": ["-s", "circuit.hidden=[2]"],
     "nonidealities": ["-s", "circuit.hidden=[4]", "-s", "robustness.draws=1"],
 }
-UNITS = {"clln_xor": {"V"}, "iris_memristor": {"1"}, "waveform_matching": {"S", "F", "H"}}  # else S
+UNITS = {
+    "clln_xor": {"V"},
+    "iris_memristor": {"1"},
+    "transistor_xor": {"V"},
+    "waveform_matching": {"S", "F", "H"},
+}  # else S
 FOLDER = {
     "checkpoint.npz", "checkpoints/epoch_0000.npz", "checkpoints/epoch_0001.npz", "confusion.json", "log.txt",
     "manifest.json", "metrics.parquet", "netlists/final.cir", "netlists/initial.cir", "network.json",
@@ -33,6 +40,11 @@ METRICS = {
     "epoch", "learning_rate", "gradient_norm", "train_loss", "train_accuracy", "test_loss", "test_accuracy",
     "seconds", "ngspice_seconds", "operating_points", "transients", "retries",
 }  # fmt: skip
+SPIKES = ("missing_spikes", "extra_spikes", "spikes_on_time", "worst_shift")
+OUTCOME = {
+    "hh_fit": {"parameter_error"},
+    "hh_spike_timing": {f"{part}_{name}" for part in ("train", "test") for name in SPIKES},
+}
 PARAMETERS = {"label", "element", "parameter", "unit", "group", "lower", "upper", "initial", "final"}
 PROMISED = {
     "run", "test_accuracy", "test_loss", "seconds", "ngspice_seconds", "transients", "operating_points",
@@ -70,7 +82,7 @@ def test_it_runs_and_leaves_a_complete_folder(file: Path, tellegen: Command, tmp
     assert (answer.status, answer.err) == (0, "")
     results, run = answer.object, tmp_path / "run"
     transient = not isinstance(Experiment.load(file).spec.analysis, OperatingPointSpec)
-    classes = file.stem != "waveform_matching"
+    classes = file.stem not in {"waveform_matching", "hh_fit", "hh_spike_timing"}
 
     expected = FOLDER | ({"waveforms.parquet"} if transient else set())
     expected -= set() if classes else {"confusion.json"}
@@ -88,10 +100,14 @@ def test_it_runs_and_leaves_a_complete_folder(file: Path, tellegen: Command, tmp
     assert (results["operating_points"] > 0) != transient
 
     table = pd.read_parquet(run / "metrics.parquet")
-    assert set(table) == METRICS | ({"pulses", "programming_error"} if spec.devices is not None else set())
+    written = {"pulses", "programming_error"} if spec.devices is not None else set()
+    pulsed = spec.training and spec.training.programming and spec.training.programming.kind != "ideal"
+    written |= ({"missed"} if pulsed else set()) | OUTCOME.get(file.stem, set())
+    assert set(table) == METRICS | written
     assert list(table["epoch"]) == [0, 1]
     assert set(table.dtypes.astype(str)) == {"float64"}
     unmeasured = ["gradient_norm", *([] if classes else ["train_accuracy", "test_accuracy"])]
+    unmeasured += [c for c in table if c.endswith("worst_shift")]  # of no spike at all
     assert np.isfinite(table.drop(columns=unmeasured)).all(axis=None)
     assert table["gradient_norm"][1] > 0
     assert results["test_loss"] == table["test_loss"].iloc[-1]

@@ -116,3 +116,33 @@ def test_columns_that_do_not_fit_the_circuit(folder: Path) -> None:
         SpecError, match=r"own.yaml:4: data: .*signals.csv:1: the input columns are y; .* are x"
     ):
         load(folder, "{kind: mse}").problem()
+
+
+OWN = """
+import numpy as np
+
+def late(time, outputs, target, target_times):
+    wanted = np.stack([np.interp(time, target_times, c) for c in target.T], axis=1)
+    share = np.gradient(time)[:, None] / time[-1]
+    return (share * (outputs - wanted) ** 2).sum(), 2 * share * (outputs - wanted)
+
+def wrong(time, outputs, target, target_times):
+    value, derivative = late(time, outputs, target, target_times)
+    return value, 1.1 * derivative
+"""
+
+
+def test_a_users_wrong_loss_leaves_no_folder_and_a_right_one_gets_the_targets_times(folder: Path) -> None:
+    (folder / "own.py").write_text(OWN, encoding="utf-8")
+    training = "training={epochs: 1, batch_size: 1, optimizer: {kind: adam, learning_rate: 0.1}}"
+
+    def run(loss: str, out: str) -> float:
+        load(folder, loss)
+        experiment = Experiment.load(folder / "own.yaml", (training,))
+        return float(run_experiment(experiment, out=folder / out, report=False)["test_loss"])
+
+    with pytest.raises(SpecError, match=r"own.yaml:5: loss: .*own.py:wrong.* differences of the value"):
+        run("{kind: user, function: own.py:wrong}", "run")
+    assert not (folder / "run").exists()
+    found = run("{kind: user, function: own.py:late}", "run")
+    assert found == pytest.approx(run("{kind: mse}", "reference"), rel=0.05)

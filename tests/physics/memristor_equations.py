@@ -52,6 +52,20 @@ def vteam_exponential(u: float, state: Sequence[float], p: Values) -> tuple[floa
     return exp(-log(p["roff"] / p["ron"]) * x) * u / p["ron"], [_vteam(u, x, p)]
 
 
+def team(u: float, state: Sequence[float], p: Values) -> tuple[float, list[float]]:
+    x = state[0]
+    i = u / (p["roff"] * x + p["ron"] * (1 - x))
+    if i > p["ioff"]:
+        return i, [
+            p["koff"] / p["d"] * pow(i / p["ioff"] - 1, p["aoff"]) * (1 - pow(abs(x), 2 * p["window"]))
+        ]
+    if i < p["ion"]:
+        return i, [
+            p["kon"] / p["d"] * pow(i / p["ion"] - 1, p["aon"]) * (1 - pow(abs(1 - x), 2 * p["window"]))
+        ]
+    return i, [0.0]
+
+
 def linear_drift(u: float, state: Sequence[float], p: Values) -> tuple[float, list[float]]:
     x = state[0]
     i = u / (p["ron"] * x + p["roff"] * (1 - x))
@@ -100,7 +114,7 @@ def knowm_mms(u: float, state: Sequence[float], p: Values) -> tuple[float, list[
 EQUATIONS: dict[str, Equations] = {
     f.__name__: f
     for f in (
-        yakopcic, vteam, vteam_exponential, linear_drift, linear_drift_biolek, stanford_pku, filament,
+        yakopcic, vteam, vteam_exponential, team, linear_drift, linear_drift_biolek, stanford_pku, filament,
         knowm_mms,
     )
 }  # fmt: skip

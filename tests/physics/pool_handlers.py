@@ -97,3 +97,34 @@ class Handler:
         except FileExistsError:
             return False
         return True
+
+
+@dataclass(frozen=True)
+class Transistor:
+    """Makes a handler that finds operating points of a BSIM3 transistor, which leaves a log where it runs."""
+
+    def __call__(self) -> TransistorHandler:
+        """Load the circuit in this process."""
+        return TransistorHandler()
+
+
+class TransistorHandler:
+    """Tasks are gate voltages [V]; the answer is the drain's current [A] and the process's folder."""
+
+    def __init__(self) -> None:
+        lines = (
+            "vd d 0 dc 1", "vg g 0 external", "m1 d g 0 0 n1 w=1u l=1u",
+            ".model n1 nmos(level=8 version=3.3.0)",
+        )  # fmt: skip
+        self.circuit = Session().load(Deck("bsim3", lines, ("vg",), ("i(vd)",)))
+
+    def update(self, state: Any) -> None:
+        """Nothing is shared."""
+
+    def usage(self) -> dict[str, Any]:
+        """Nothing is counted."""
+        return {}
+
+    def run(self, task: float) -> tuple[float, str]:
+        """An operating point."""
+        return -float(self.circuit.operating_point([constant([task])])[0]), str(Path.cwd())

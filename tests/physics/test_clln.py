@@ -249,6 +249,10 @@ def test_one_of_two_outputs_is_left_alone() -> None:
 # --- learning -----------------------------------------------------------------------------------------
 
 
+def test_it_is_for_static_networks() -> None:
+    assert CoupledLearning.static is True
+
+
 @lru_cache
 def learn(edge: str, seed: int, epochs: int = 400) -> tuple[np.ndarray, np.ndarray]:
     """Outputs of the four patterns before and after coupled learning."""

@@ -8,7 +8,7 @@ import gallery_checks as gc
 import numpy as np
 import pytest
 
-from bridge.dynamics import DynamicPhases, branch
+from bridge.dynamics import DynamicPhases
 from bridge.errors import UnsupportedElementError
 from bridge.estimators.adjoint import AdjointTask
 from bridge.estimators.causal import Causal, CausalTask
@@ -20,6 +20,7 @@ from bridge.estimators.lagrangian import (
     nudge_shape,
     on_grid,
 )
+from bridge.groups import branch
 from bridge.ngspice.drives import Signals
 from bridge.ngspice.session import Session
 from bridge.validation.circuits import GalleryCircuit, circuit
@@ -63,7 +64,7 @@ def echoed(one: GalleryCircuit, session: Session, compensated: float) -> float:
     waves = loaded.free(batch.signals(0))
     found = one.loss.evaluate(waves.time, loaded.outputs(waves), one.target)
     path, network = echo_circuit(loaded)
-    currents = compensation(network, waves)
+    currents = compensation(loaded, waves)
     currents = Signals(currents.sources, currents.values * compensated, currents.times, currents.order)
     task = LagrangianTask(batch, 0, one.loss, 1e-2)
     shape = nudge_shape(waves, found, plan.duration)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from pool_handlers import RC, Circuit
+from pool_handlers import RC, Circuit, Transistor
 
 from bridge.errors import SimulationError, WorkerError
 from bridge.ngspice.drives import constant
@@ -192,6 +192,20 @@ pool = Pool(Circuit(), 2)
 print(*pool.pids(), flush=True)
 pool.map([("hang", sys.argv[1]), ("op", 1.0)])
 """
+
+
+def test_what_ngspice_writes_by_itself_is_not_left_in_the_users_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Pool(Transistor()) as pool:
+        (current, folder), _ = pool.map([1.0, 1.2])
+        scratch = Path(psutil.Process(pool.pids()[0]).cmdline()[-1])
+        assert [p.name for p in scratch.iterdir()] == ["b3v33check.log"]
+    assert current > 0.0
+    assert folder == str(tmp_path)  # relative paths of users' own code mean what they did
+    assert list(tmp_path.iterdir()) == []
+    assert not scratch.exists()
 
 
 def test_a_parent_that_is_killed_leaves_no_worker_behind(tmp_path: Path) -> None:

@@ -75,12 +75,20 @@ def test_separate_devices_follow_their_state_equation(session: Session, voltage:
         assert abs(end - x) > 3e-3
 
 
+Share = tuple[float, float]
+"""Of the voltage on a cell: while its row is selected, and while the pulse of the selected cell lasts."""
+
+
 @pytest.mark.parametrize(
     ("scheme", "own", "same_row", "same_column", "other"),
-    [("half", 1.0, 0.5, 0.5, 0.0), ("third", 1.0, 1 / 3, 1 / 3, -1 / 3), ("grounded", 1.0, 0.0, 1.0, 0.0)],
+    [
+        ("half", (0.5, 0.5), (0.5, 0.0), (0.0, 0.5), (0.0, 0.0)),
+        ("third", (1 / 3, 2 / 3), (1 / 3, 0.0), (-1 / 3, 2 / 3), (-1 / 3, 0.0)),
+        ("grounded", (0.0, 1.0), (0.0, 0.0), (0.0, 1.0), (0.0, 0.0)),
+    ],
 )
 def test_unselected_devices_feel_their_share_of_a_pulse(
-    session: Session, scheme: Any, own: float, same_row: float, same_column: float, other: float
+    session: Session, scheme: Any, own: Share, same_row: Share, same_column: Share, other: Share
 ) -> None:
     """With 5 V even a third passes a threshold: every neighbour moves as LSODA says."""
     array = jo(2, 2)
@@ -89,12 +97,14 @@ def test_unselected_devices_feel_their_share_of_a_pulse(
     edge, width = 0.1, 0.4
     height = np.array([[1.0, 0.0], [0.0, 0.0]])
     bench.pulse(Pulses(5.0, width * height, height, edge))
-    shares = np.array([[own, same_row], [same_column, other]])
-    for place in np.ndindex(2, 2):
-        share = shares[place]
-        end = moved(
-            lambda t, s=share: 5 * s * rise(t, edge) * rise(2 * edge + width - t, edge), 1.0, 0.5, edge
-        )
+    shares = {(0, 0): own, (0, 1): same_row, (1, 0): same_column, (1, 1): other}
+    for place, (row, pulse) in shares.items():
+
+        def voltage(t: float, row: float = row, pulse: float = pulse) -> float:
+            last = 2 * edge + width
+            return 5 * rise(t, edge) * (row * rise(last + edge - t, edge) + pulse * rise(last - t, edge))
+
+        end = moved(voltage, 1.0, 0.5, edge)
         assert bench.states[place][0] - 0.5 == pytest.approx(end - 0.5, rel=1e-2, abs=1e-6), place
     assert bench.states[0, 0, 0] > 0.6
 
@@ -127,6 +137,15 @@ def test_open_loop_pulses_reach_targets_where_the_model_is_right(session: Sessio
     found = make_programmer("open_loop", wrong, session=session).program(goal, 0.5)
     assert np.abs(found.conductances / goal - 1).max() > 0.1
     assert not found.converged.all()
+
+
+@pytest.mark.parametrize("edge", [0.02, 0.2, 0.8])
+def test_open_loop_pulses_do_not_depend_on_their_edges(session: Session, edge: float) -> None:
+    """On a shared row the longest pulse falls like all others: first to the row's resting voltage."""
+    array = jo(4, 5)
+    goal = targets(array, low=0.25)
+    programmer = make_programmer("open_loop", array, Settings(edge=edge), session=session)
+    np.testing.assert_allclose(programmer.program(goal, 0.5).conductances, goal, rtol=5e-3)
 
 
 @pytest.mark.parametrize("kind", ["yakopcic", "vteam", "filament"])

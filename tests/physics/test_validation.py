@@ -189,5 +189,9 @@ def test_the_command_writes_reports_and_json(tmp_path: Path, capsys: pytest.Capt
         None, everything=True, as_json=True, out=tmp_path / "out", chosen=["resistor", "diode"]
     )
     assert some == 0
-    assert [d["pass"] for d in json.loads(capsys.readouterr().out)] == [True, True]
+    printed = capsys.readouterr()
+    assert [d["pass"] for d in json.loads(printed.out)] == [True, True]
+    told = sorted(line.split("] ")[1] for line in printed.err.splitlines())
+    assert told == ["diode: pass", "resistor: pass"]
+    assert printed.err.startswith("[1/2] ")
     assert (tmp_path / "out" / "index.html").exists()

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -23,6 +24,8 @@ from bridge import cli
 from bridge.experiment.source import load_yaml, validate
 from bridge.experiment.spec import ExperimentSpec
 from bridge.sweep.plan import Plan
+from bridge.updates.programming.spec import load_program
+from bridge.validation.devices.command import read_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -101,12 +104,18 @@ def check_console(block: Block) -> None:
 
 def check_yaml(block: Block, folder: Path) -> None:
     content = yaml.safe_load(block.text)
-    if "base" in content:
-        (folder / block.title).write_text(block.text, encoding="utf-8")
-        Plan.load(folder / block.title)
+    if "array" in content or "base" in content or block.note.startswith("parameters of"):
+        own = folder / block.title
+        own.write_text(block.text, encoding="utf-8")
+        if "array" in content:
+            load_program(own)
+        elif block.note:
+            read_parameters(own, block.note.removeprefix("parameters of "))
+        else:
+            Plan.load(own)
         return
     file = folder / (block.title if block.title.endswith(".yaml") else "shown.yaml")
-    if "circuit" not in content:  # a part of a file: in place of that part of another one
+    if "circuit" not in content or block.title.startswith("part of"):  # in place of that part of another
         content = {
             **yaml.safe_load((ROOT / "experiments" / "xor.yaml").read_text(encoding="utf-8")),
             **content,
@@ -120,6 +129,7 @@ def test_what_a_page_shows_works(page: Path, tmp_path: Path, monkeypatch: pytest
     """Its blocks in their order, in an empty folder with the experiments that are shipped."""
     shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # files that a page writes are imported by its programs
     printed = io.StringIO()  # by the last block of Python
     elsewhere = set() if page.parent == ROOT else {b.text for b in blocks(ROOT / "README.md")}
     for block in blocks(page):
@@ -148,13 +158,24 @@ def test_every_shell_block_is_a_console_block() -> None:
         assert len(re.findall(r"^```", text, re.MULTILINE)) == 2 * len(blocks(page)), page
 
 
-def test_the_experiment_file_page_is_that_of_the_schema() -> None:
-    path = DOCS / ".mkdocs" / "experiment_file.py"
-    spec = importlib.util.spec_from_file_location("experiment_file", path)
+def generator(name: str) -> ModuleType:
+    """A script that writes a part of a page."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / ".mkdocs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_the_tables_of_devices_are_those_of_their_declarations() -> None:
+    module = generator("device_tables")
+    old = module.PAGE.read_text(encoding="utf-8")
+    assert module.page(old) == old, "run: python docs/.mkdocs/device_tables.py"
+
+
+def test_the_experiment_file_page_is_that_of_the_schema() -> None:
+    module = generator("experiment_file")
     old = module.PAGE.read_text(encoding="utf-8")
     assert module.page(old) == old, "run: python docs/.mkdocs/experiment_file.py"
     keys = set(re.findall(r"^\| `(\w+)` \|", old, re.MULTILINE))

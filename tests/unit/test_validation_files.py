@@ -45,6 +45,9 @@ def test_every_shipped_device_has_a_name() -> None:
         assert subject(kind).name == f"{kind}:{device.published[0].name}"
     for name in known:
         assert subject(name).name == name
+    assert not [name for name in known if " " in name or "_" in name.partition(":")[2]]
+    for spelling in ("dc-sweep", "dc_sweep", "dc sweep"):
+        assert subject(f"stanford_pku:{spelling}").name == "stanford_pku:dc-sweep"
     with pytest.raises(SpecError, match="no device 'diod'"):
         subject("diod")
     with pytest.raises(SpecError, match="published parameters"):
@@ -56,6 +59,8 @@ def test_every_shipped_device_has_a_name() -> None:
     [
         ("a9: 1\n", r":1: a9: .*no parameter 'a9'"),
         ("a1: 0.2\nvp: 3 Ohm\n", r":2: vp: .*ohms"),
+        ("a1: 0.2\n# far off\nx0: 3\n", r"p.yaml:3: x0: 3 is outside of \[0, 1\]"),
+        ("vp: -1V\n", r"p.yaml:1: vp: -1 V is outside of \[0, inf\] V"),
         ("base: nobody\n", "nobody"),
         ("base: miao\n", "the command line asks for 'oblea'"),
         ("- 1\n", ":1: must be a mapping"),

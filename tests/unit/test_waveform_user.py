@@ -71,6 +71,15 @@ def four(time, outputs, target):
 def nan(time, outputs, target):
     return float("nan")
 
+def told(time, outputs, target, target_times):
+    if target_times is None:
+        return 0.0, 0.0 * outputs
+    rows = np.stack([np.interp(time, target_times, c) for c in target.T], axis=1)
+    return quartic(time, outputs, rows)
+
+def root(time, outputs, target):
+    return np.sum(weights(time) * outputs**1.5), 1.5 * weights(time) * outputs**0.5
+
 def text(time, outputs, target):
     return "a"
 """
@@ -80,6 +89,33 @@ def text(time, outputs, target):
 def own(tmp_path: Path):
     (tmp_path / "own.py").write_text(CODE, encoding="utf-8")
     return lambda name, **options: UserWaveformLoss(f"own.py:{name}", tmp_path, **options)
+
+
+def test_a_function_that_asks_for_them_gets_the_times_of_the_targets(own):
+    time, rows = grid(40, 0), np.array([0.0, 0.3, 0.35, 1.0]) * grid(40, 0)[-1]
+    target = np.array([[0.0, 1.0, 2.0], [0.5, 0.0, 1.0], [0.2, 0.1, 0.0], [1.0, 1.0, 1.0]])
+    wanted = np.stack([np.interp(time, rows, column) for column in target.T], axis=1)
+    expected = own("quartic").evaluate(time, smooth(time), wanted)
+    loss = own("told", target_times=rows)
+    for one in (loss, pickle.loads(pickle.dumps(loss))):  # as in a worker
+        found = one.evaluate(time, smooth(time), target)
+        assert found.value == expected.value
+        np.testing.assert_array_equal(found.derivative, expected.derivative)
+    assert own("told").evaluate(time, smooth(time), ONE_HOT).value == 0.0  # no waveforms, no times
+    assert own("quartic", target_times=rows).evaluate(time, smooth(time), wanted).value == expected.value
+
+
+@pytest.mark.parametrize("name", ["wrong_factor", "wrong_end", "fails", "shape", "four", "nan", "text"])
+def test_a_wrong_function_is_refused_before_anything_is_simulated(own, name):
+    with pytest.raises(LossError, match=name):
+        own(name).check(grid(50, 0), 3, ONE_HOT)
+
+
+def test_a_right_function_is_accepted_before_anything_is_simulated(own):
+    for name in ("quartic", "with_end", "number", "absolute", "root"):
+        own(name).check(grid(50, 0), 3, ONE_HOT)
+    with pytest.raises(LossError, match=r"6000 calls"):
+        own("number").check(grid(1000, 0), 3, ONE_HOT)
 
 
 @pytest.mark.parametrize("name", ["quartic", "with_end", "number"])
@@ -168,6 +204,7 @@ def test_every_kind_is_made_by_its_name(tmp_path):
         "terminal_cross_entropy": {"scale": 2.0},
         "energy": {"voltages": [1.0, 2.0, 3.0], "delivered": True},
         "spikes": {"tau": 0.1, "threshold": 0.0, "width": 0.1},
+        "spike_times": {"tau": 0.1, "threshold": 0.0},
         "user": {"path": "own.py:quartic", "folder": tmp_path},
         "sum": {"terms": [{"kind": "mse", "weight": 2}, {"kind": "terminal_mse"}]},
     }
@@ -175,7 +212,7 @@ def test_every_kind_is_made_by_its_name(tmp_path):
     time = grid(30, 0)
     for kind, own in options.items():
         loss = make_waveform_loss(kind, **own)
-        found = loss.evaluate(time, smooth(time), [[0.1], [], []] if kind == "spikes" else ONE_HOT)
+        found = loss.evaluate(time, smooth(time), [[0.1], [], []] if "spike" in kind else ONE_HOT)
         assert np.isfinite(found.value)
         assert found.derivative.shape == (30, 3)
         assert pickle.loads(pickle.dumps(loss)).evaluate is not None

@@ -9,6 +9,8 @@ selected cell are `height * shape(t)`; what the other lines carry meanwhile is t
 | third | V | 0 | V/3 | 2V/3 |
 | grounded | 0 | -V | 0 | 0 |
 
+The selected row and the resting columns keep their voltages until the longest pulse of the slot has fallen,
+so that every pulse of a row falls to the same resting voltage: the inverse of the state equation needs it.
 `grounded` disturbs the other cells of a column by the whole voltage unless transistors cut them off.
 """
 
@@ -38,6 +40,7 @@ ROW, REST = {"half": 0.5, "third": 1.0, "grounded": 0.0}, {"half": 0.0, "third":
 OTHER_ROWS = {"half": 0.0, "third": 1 / 3, "grounded": 0.0}
 _SAMPLES = 4  # of a signal for each time step
 _READ_POINTS = 6  # time steps of a read slot
+_EDGE_STEPS = 4  # time steps of an edge at least
 LARGE, LARGE_WIRED = 1000, 100  # devices from which KLU is faster: six times with 2048 and resistive lines
 READ_SHARE = 1e-3  # duration of a read slot over that of a pulse's edge
 
@@ -147,9 +150,9 @@ class Bench:
         if not len(rows):
             return
         edge = pulses.edge
-        slot = float(pulses.width[pulses.given].max()) + 2.0 * edge
-        slot += edge  # the lines rest between two slots
-        step = min(slot / self.points, edge / 4.0)
+        slot = float(pulses.width[pulses.given].max()) + 3.0 * edge  # the lines rest between two slots
+        slot += 0.0 if self.array.separate else edge  # the row falls after its last pulse
+        step = min(slot / self.points, edge / _EDGE_STEPS)
         if self.array.separate:
             time: FloatArray = np.linspace(0.0, slot, _SAMPLES * int(np.ceil(slot / step)) + 1)
             values = pulses.voltage * pulses.height.ravel() * pulse_shape(

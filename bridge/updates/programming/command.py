@@ -176,6 +176,11 @@ def _rounds(axes: Axes, found: Programmed, tolerance: float) -> None:
         axes.legend(fontsize=7, frameon=False)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and its noun, in the plural where it is not 1."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _show(result: dict[str, Any], found: Programmed) -> None:
     quantiles = ", ".join(f"{float(q):.0%} {v:.3%}" for q, v in result["error_quantiles"].items())
     print(
@@ -183,7 +188,8 @@ def _show(result: dict[str, Any], found: Programmed) -> None:
         f"{result['tolerance']:.3g} of their targets"
     )
     print(f"errors of the conductances, quantiles: {quantiles}")
-    print(f"{result['pulses']} pulses in {result['rounds']} rounds, {result['seconds']:.1f} s, "
+    print(f"{counted(result['pulses'], 'pulse')} in {counted(result['rounds'], 'round')}, "
+          f"{result['seconds']:.1f} s, "
           f"{result['peak_bytes'] / 2**20:.0f} MiB")  # fmt: skip
     missed = np.argwhere(~found.converged)
     if len(missed):

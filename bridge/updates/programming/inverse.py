@@ -9,6 +9,7 @@ together by the classical Runge-Kutta rule.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
@@ -16,12 +17,13 @@ import numpy as np
 import sympy as sp
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize.elementwise import find_root
+from sympy.printing.numpy import NumPyPrinter
 
 from circuits.devices.memristors.base import Memristor
 
 FloatArray = NDArray[np.float64]
 
-_EDGE_STEPS, _TOP_STEPS = 8, 8
+_EDGE_STEPS = 8  # of an edge or a flat top
 _ACCURACY, _ITERATIONS = 3e-3, 30  # of the way to go
 HALF_SELECT = 1e-6
 """Speed at half the amplitude over that at the amplitude, below which a default amplitude is accepted."""
@@ -40,13 +42,40 @@ def pulse_shape(time: ArrayLike, width: ArrayLike, edge: float) -> FloatArray:
     return np.asarray(edge_shape(t / edge) * edge_shape((end - t) / edge))
 
 
-@lru_cache(maxsize=64)
+class _Printer(NumPyPrinter):  # type: ignore[misc]
+    """Numpy's functions, branches as nested `where`: a `select` takes ten times as long for small arrays."""
+
+    def __init__(self) -> None:
+        super().__init__({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True})
+
+    def _print_Piecewise(self, expr: sp.Piecewise) -> str:  # noqa: N802 (sympy looks for this name)
+        text = "nan"
+        for value, condition in reversed(expr.args):
+            inner = self._print(value)
+            text = inner if condition == sp.true else f"where({self._print(condition)}, {inner}, {text})"
+        return text
+
+
+_SPEEDS: dict[int, tuple[Memristor, Callable[..., Any]]] = {}
+
+
 def _speeds(device: Memristor) -> Callable[..., Any]:
+    """`f(u, *states, *parameters)`: the speeds of all states."""
+    known = _SPEEDS.get(id(device))  # the hash of a declaration goes through all of its expressions
+    if known is None:
+        known = _SPEEDS.setdefault(id(device), (device, _compiled(device)))
+    return known[1]
+
+
+_RISE = edge_shape(np.linspace(0.0, 1.0, 2 * _EDGE_STEPS + 1))[:, None]
+
+
+@lru_cache(maxsize=64)
+def _compiled(device: Memristor) -> Callable[..., Any]:
     names = ["u", *(s.name for s in device.states), *(p.name for p in device.parameters)]
     symbols = [sp.Symbol(n, real=True) for n in names]
-    return cast(
-        Callable[..., Any], sp.lambdify(symbols, [s.rate for s in device.states], modules="numpy", cse=True)
-    )
+    laws = [s.rate for s in device.states]
+    return cast(Callable[..., Any], sp.lambdify(symbols, laws, modules="numpy", printer=_Printer(), cse=True))
 
 
 def rates(device: Memristor, u: ArrayLike, states: FloatArray, values: Mapping[str, Any]) -> FloatArray:
@@ -60,7 +89,7 @@ def rates(device: Memristor, u: ArrayLike, states: FloatArray, values: Mapping[s
 def integrate(
     device: Memristor, levels: FloatArray, step: FloatArray, states: FloatArray, values: Mapping[str, Any]
 ) -> FloatArray:
-    """States along a voltage that is given at the start, middle and end of every step.
+    """States at the end of a voltage that is given at the start, middle and end of every step.
 
     Args:
         device: the device.
@@ -70,21 +99,27 @@ def integrate(
         values: parameters by name.
 
     Returns:
-        `(n_steps + 1, ..., n_states)`.
+        `(..., n_states)`.
     """
-    h = np.asarray(step)[..., None]
-    low = np.array([b[0] for b in device.bounds])
-    high = np.array([b[1] for b in device.bounds])
-    found = [states]
-    x = states
-    for k in range(0, len(levels) - 1, 2):
-        a = rates(device, levels[k], x, values)
-        b = rates(device, levels[k + 1], np.clip(x + h / 2 * a, low, high), values)
-        c = rates(device, levels[k + 1], np.clip(x + h / 2 * b, low, high), values)
-        d = rates(device, levels[k + 2], np.clip(x + h * c, low, high), values)
-        x = np.clip(x + h / 6 * (a + 2 * b + 2 * c + d), low, high)
-        found.append(x)
-    return np.stack(found)
+    law, given = _speeds(device), [values[p.name] for p in device.parameters]
+    columns = range(states.shape[-1])
+
+    def moved(x: list[FloatArray], share: Any, slopes: Any) -> list[FloatArray]:
+        return [
+            np.minimum(np.maximum(x[k] + share * slopes[k], device.bounds[k][0]), device.bounds[k][1])
+            for k in columns
+        ]
+
+    h = np.asarray(step)
+    half = 0.5 * h
+    x = [np.asarray(states[..., k]) for k in columns]
+    for n in range(0, len(levels) - 1, 2):
+        a = law(levels[n], *x, *given)
+        b = law(levels[n + 1], *moved(x, half, a), *given)
+        c = law(levels[n + 1], *moved(x, half, b), *given)
+        d = law(levels[n + 2], *moved(x, h, c), *given)
+        x = moved(x, h / 6.0, [a[k] + 2.0 * (b[k] + c[k]) + d[k] for k in columns])
+    return np.stack([np.broadcast_to(v, states.shape[:-1]) for v in x], axis=-1)
 
 
 def pulse_for(
@@ -113,34 +148,96 @@ def pulse_for(
         Widths `(n,)` [s] and heights `(n,)` as shares of the voltage; a height is below 1 only where the
         width is 0, and 0 where nothing is to be done. Found to a few thousandths of the way to go.
     """
-    n = len(start)
-    width, height = np.zeros(n), np.zeros(n)
-    way = target - start[:, 0]
-    todo = np.flatnonzero(way)
-
-    def excess(knob: FloatArray, at: FloatArray) -> FloatArray:
-        """Share of the way gone beyond all of it, for settings of the pulse from 0 to 2."""
-        k = at.astype(int)
-        w, h = _settings(knob, longest[k])
-        own = {name: np.broadcast_to(v, n)[k] if np.ndim(v) else v for name, v in values.items()}
-        end = after(device, voltage[k], w, h, edge[k], start[k], own, rest)
-        return np.asarray((end[:, 0] - start[k, 0]) / way[k] - 1.0)
-
-    if len(todo):
-        low, high = np.zeros(len(todo)), np.full(len(todo), 2.0)
-        much = excess(low, todo.astype(float)) >= 0.0  # the resting level alone goes far enough
-        little = excess(high, todo.astype(float)) <= 0.0
-        width[todo[little]], height[todo[little]] = longest[todo[little]], 1.0
-        height[todo[much]] = 0.0
-        left = ~(much | little)
-        todo = todo[left]
-    if len(todo):
+    width, height = np.zeros(len(start)), np.zeros(len(start))
+    todo = np.flatnonzero(target != start[:, 0])
+    if not len(todo):
+        return width, height
+    known = _Pulsed.of(device, voltage, edge, longest, start, target, values, rest, todo)
+    lowered = known.excess(np.ones(len(todo)), np.arange(len(todo))) >= 0.0
+    ends = np.where(lowered, 0.0, 2.0)
+    beyond = known.excess(ends, np.arange(len(todo)))
+    # The resting level alone goes far enough, or the longest pulse does not.
+    settled = np.where(lowered, beyond >= 0.0, beyond <= 0.0)
+    knob = ends.copy()
+    left = np.flatnonzero(~settled)
+    if len(left):
+        low, high = np.where(lowered, 0.0, 1.0)[left], np.where(lowered, 1.0, 2.0)[left]
         found = find_root(
-            excess, (low[left], high[left]), args=(todo.astype(float),), tolerances={"fatol": _ACCURACY},
-            maxiter=_ITERATIONS,
+            lambda k, at: known.excess(k, at.astype(int)), (low, high), args=(left.astype(float),),
+            tolerances={"fatol": _ACCURACY}, maxiter=_ITERATIONS,
         )  # fmt: skip
-        width[todo], height[todo] = _settings(np.asarray(found.x), longest[todo])
+        knob[left] = np.asarray(found.x)
+    width[todo], height[todo] = _settings(knob, longest[todo])
     return width, height
+
+
+@dataclass(frozen=True)
+class _Pulsed:
+    """Devices that pulses of any strength start from; one integration for all strengths of a pulse.
+
+    A lowered pulse is a rise and a fall; a longer one is the rise of a full pulse, the same for all widths, a
+    flat top and a fall. So every setting takes two integrations, whichever it is.
+
+    Attributes:
+        device: the device.
+        voltage: of full pulses, `(n,)` [V].
+        edge: duration of a rise or fall, `(n,)` [s].
+        longest: greatest width, `(n,)` [s].
+        start: states, `(n, n_states)`.
+        up: states after the rise of a full pulse, `(n, n_states)`.
+        way: of the first state, `(n,)`.
+        values: parameters by name, numbers or `(n,)`.
+        rest: share of the voltage to which a pulse falls.
+    """
+
+    device: Memristor
+    voltage: FloatArray
+    edge: FloatArray
+    longest: FloatArray
+    start: FloatArray
+    up: FloatArray
+    way: FloatArray
+    values: Mapping[str, Any]
+    rest: float
+
+    @classmethod
+    def of(
+        cls,
+        device: Memristor,
+        voltage: FloatArray,
+        edge: FloatArray,
+        longest: FloatArray,
+        start: FloatArray,
+        target: FloatArray,
+        values: Mapping[str, Any],
+        rest: float,
+        todo: NDArray[np.int64],
+    ) -> _Pulsed:
+        """The chosen devices of `pulse_for`."""
+        own = {k: np.broadcast_to(v, len(start))[todo] if np.ndim(v) else v for k, v in values.items()}
+        v, e, x = voltage[todo], edge[todo], start[todo]
+        up = integrate(device, _RISE * v, e / _EDGE_STEPS, x, own)
+        return cls(device, v, e, longest[todo], x, up, target[todo] - x[:, 0], own, rest)
+
+    def excess(self, knob: FloatArray, at: NDArray[np.int64]) -> FloatArray:
+        """Share of the way gone beyond all of it, for settings of the pulses of devices `at`, 0 to 2."""
+        width, height = _settings(knob, self.longest[at])
+        own = {k: v[at] if np.ndim(v) else v for k, v in self.values.items()}
+        v, edge, longer = self.voltage[at], self.edge[at], knob > 1.0
+        levels = np.where(longer, 1.0, _RISE * height) * v
+        first = np.where(longer[:, None], self.up[at], self.start[at])
+        top = integrate(self.device, levels, np.where(longer, width, edge) / _EDGE_STEPS, first, own)
+        end = _fallen(self.device, v, height, edge, top, own, self.rest)
+        return np.asarray((end[:, 0] - self.start[at, 0]) / self.way[at] - 1.0)
+
+
+def _fallen(
+    device: Memristor, voltage: FloatArray, height: FloatArray, edge: FloatArray, states: FloatArray,
+    values: Mapping[str, Any], rest: float,
+) -> FloatArray:  # fmt: skip
+    """States after the fall of pulses to the resting level."""
+    fall = (height + _RISE * (rest - height)) * voltage
+    return integrate(device, fall, edge / _EDGE_STEPS, states, values)
 
 
 def _settings(knob: FloatArray, longest: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -173,13 +270,10 @@ def after(
     Returns:
         `(n, n_states)`.
     """
-    shape = edge_shape(np.linspace(0.0, 1.0, 2 * _EDGE_STEPS + 1))[:, None]
-    top = np.broadcast_to(voltage * height, (2 * _TOP_STEPS + 1, len(voltage)))
-    fine = edge / _EDGE_STEPS
-    up = integrate(device, shape * height * voltage, fine, states, values)[-1]
-    held = integrate(device, top, width / _TOP_STEPS, up, values)[-1]
-    fall = (height + shape * (rest - height)) * voltage
-    return np.asarray(integrate(device, fall, fine, held, values)[-1])
+    up = integrate(device, _RISE * height * voltage, edge / _EDGE_STEPS, states, values)
+    top = np.broadcast_to(voltage * height, _RISE.shape[:1] + np.shape(voltage))
+    held = integrate(device, top, width / _EDGE_STEPS, up, values)
+    return _fallen(device, voltage, height, edge, held, values, rest)
 
 
 def middle_states(device: Memristor, values: Mapping[str, float]) -> FloatArray:

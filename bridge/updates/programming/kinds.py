@@ -17,6 +17,7 @@ from bridge.updates.programming.base import (
     Settings,
     Timer,
 )
+from bridge.updates.programming.readout import hidden
 
 _MOVED = 0.02  # of the way to go: a smaller measured change is none
 _EFFORT = (0.25, 4.0)
@@ -66,6 +67,8 @@ class WriteVerify(Programmer):
 
     def _program(self, targets: FloatArray, states: FloatArray, rng: np.random.Generator) -> Programmed:
         array, settings, timer = self.array, self.settings, Timer()
+        if reason := hidden(array, targets, settings.tolerance):
+            raise ProgrammingError(f"programming: {reason}")
         self.bench.states = states.copy()
         wanted = array.device.state_for(targets, array.believed)
         measured = self._read(rng)
@@ -87,10 +90,12 @@ class WriteVerify(Programmer):
             sense = np.where(way > 0, 0, 1)
             share = np.take_along_axis(effort, sense[None], 0)[0]
             full = np.zeros(array.shape, dtype=bool)
-            for pulses in self._pulses(now, wanted, chosen, share):
+            for pulses, longest in zip(
+                self._pulses(now, wanted, chosen, share), self.drive.longest, strict=True
+            ):
                 self.bench.pulse(pulses)
                 pulsed |= pulses.given
-                full |= pulses.given & (pulses.width >= pulses.width.max()) & (pulses.width > 0.0)
+                full |= pulses.given & (pulses.width >= longest)
             count += pulsed
             measured = self._read(rng)
             good = self.within(measured, targets)

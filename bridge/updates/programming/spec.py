@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,11 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from bridge.errors import NetworkError, SpecError
 from bridge.experiment.section import Section
 from bridge.experiment.source import ExistingFile, apply_overrides, load_yaml, validate
-from bridge.units import Number, Ohms, Seconds, Volts
+from bridge.units import Amperes, Metres, Number, Ohms, Seconds, Volts
 from bridge.updates.programming.array import Array
 from bridge.updates.programming.base import Settings
 from bridge.updates.programming.kinds import PROGRAMMERS
+from bridge.updates.programming.readout import selector_current
 from circuits.devices.memristors import MEMRISTORS
 from circuits.topologies.crossbar import Cell, Lines
 
@@ -45,16 +47,57 @@ class DeviceSpec(Section):
         return self
 
 
+class BareCellSpec(Section):
+    """The device alone."""
+
+    kind: Literal["1r"] = "1r"
+
+
+class TransistorCellSpec(Section):
+    """The device with an n-channel transistor, whose gate line belongs to the row."""
+
+    kind: Literal["1t1r"] = "1t1r"
+    width: Annotated[Metres, Field(gt=0, description="of the transistor's channel")] = Cell.width
+    length: Annotated[Metres, Field(gt=0, description="of the transistor's channel")] = Cell.length
+    gate: Annotated[Volts, Field(description="of a gate line that is on")] = Cell.gate
+    bulk: Annotated[Volts, Field(description="of the bulk and of gate lines that are off")] = Cell.bulk
+
+
+class SelectorCellSpec(Section):
+    """The device with a selector, `i = current * sinh(u / slope)`, in series."""
+
+    kind: Literal["selector"] = "selector"
+    current: Annotated[
+        Amperes | None,
+        Field(ge=1e-18, description="of the selector; left out: 100 times the device's greatest conductance "
+              "times the slope, so that a read sees the device"),
+    ] = None  # fmt: skip
+    slope: Annotated[Volts, Field(ge=1e-3, description="voltage of an e-fold of the current")] = Cell.slope
+
+
+CellSpec = Annotated[BareCellSpec | TransistorCellSpec | SelectorCellSpec, Field(discriminator="kind")]
+CELLS = ("1r", "1t1r", "selector")
+
+
 class ArraySpec(Section):
     """Size and lines of the array."""
 
     rows: Annotated[int, Field(ge=1)]
     columns: Annotated[int, Field(ge=1, description="weights in a row")]
     devices_per_weight: Literal[1, 2] = 1
-    cell: Literal["1r", "1t1r", "selector"] = "1r"
+    cell: CellSpec = BareCellSpec()
     wire_resistance: Annotated[Ohms, Field(ge=0, description="of a segment")] = 0.0
     driver_resistance: Annotated[Ohms, Field(ge=0)] = 0.0
     sense_resistance: Annotated[Ohms, Field(ge=0)] = 0.0
+
+    @field_validator("cell", mode="before")
+    @classmethod
+    def _named(cls, cell: Any) -> Any:
+        if not isinstance(cell, str):
+            return cell
+        if cell not in CELLS:
+            raise ValueError(f"unknown cell {cell!r}; choose one of: {', '.join(CELLS)}")
+        return {"kind": cell}
 
     @model_validator(mode="after")
     def _size(self) -> ArraySpec:
@@ -122,9 +165,11 @@ class ProgramSpec(Section):
         a = self.array
         array = Array(
             MEMRISTORS[self.device.model], a.rows, a.lines, self.device.parameters,
-            published=self.device.published, cell=Cell(a.cell),
+            published=self.device.published, cell=Cell(**a.cell.model_dump(exclude_none=True)),
             lines=Lines(a.wire_resistance, a.driver_resistance, a.sense_resistance),
         )  # fmt: skip
+        if isinstance(a.cell, SelectorCellSpec) and a.cell.current is None:
+            array = replace(array, cell=replace(array.cell, current=selector_current(array)))
         return array, Settings(**self.programmer.model_dump(exclude={"kind"}))
 
     def targets(self, array: Array) -> FloatArray:

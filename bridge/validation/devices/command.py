@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bridge.errors import SpecError, TellegenError
+from bridge.experiment.progress import progress_bars
 from bridge.experiment.yaml_reader import MAX_BYTES, YamlProblem, read_yaml
 from bridge.ngspice.library import find_library
 from bridge.ngspice.pool import Pool
@@ -22,6 +24,8 @@ from bridge.validation.devices.report import verdict, write, write_index
 from bridge.validation.devices.run import Handler, ValidateTask, failed
 from bridge.validation.devices.specification import CLASSES, sheet_for
 from bridge.validation.devices.subjects import MemristorSubject
+from circuits.devices.base import Parameter
+from circuits.devices.memristors.base import hyphened
 
 TIME_LIMIT = 600.0
 """Longest time of one device [s]."""
@@ -70,7 +74,7 @@ def read_parameters(path: Path, device: str) -> Given:
     if not isinstance(base, str):
         raise fail(("base",), "must be the name of a published set")
     kind, _, chosen = device.partition(":")
-    if base and chosen and base != chosen:
+    if base and chosen and hyphened(base) != hyphened(chosen):
         raise fail(("base",), f"is {base!r}, and the command line asks for {chosen!r}")
     found = subject(f"{kind}:{base}" if base else device)
     limits = _limits(data.pop("specifications", {}), found.family, fail)
@@ -81,7 +85,22 @@ def read_parameters(path: Path, device: str) -> Given:
             values[key] = parse_quantity(value, unit if unit in _PLAIN else "")
         except (ValueError, SpecError) as error:
             raise fail((key,), str(error)) from None
+        entry = found.device.parameters[found.device.index(key)]
+        if isinstance(entry, Parameter) and not entry.lower <= values[key] <= entry.upper:
+            unit = "" if unit == "1" else f" {unit}"
+            limit = f"[{entry.lower:g}, {entry.upper:g}]{unit}"
+            raise fail((key,), f"{values[key]:g}{unit} is outside of {limit}")
+        else:
+            _try(found.name, {key: values[key]}, str(fail((key,), "")))
+    _try(found.name, values, f"{path}:1: ")  # they may not fit each other
     return Given(base, values, limits)
+
+
+def _try(name: str, values: dict[str, float], place: str) -> None:
+    try:
+        subject(name, values)
+    except SpecError as error:
+        raise SpecError(f"{place}{error}") from None
 
 
 def _limits(data: Any, family: str, fail: Any) -> dict[str, dict[str, float | None]]:
@@ -172,18 +191,40 @@ def _run(tasks: Sequence[ValidateTask], workers: int) -> list[Outcome]:
     """One outcome a task, in their order; a device whose worker is lost fails without ending the others."""
     with Pool(Handler, min(workers, len(tasks)), time_limit=TIME_LIMIT) as pool:
         try:
-            return list(pool.map(tasks))
+            with _progress(len(tasks)) as tell:
+                return list(pool.map(tasks, lambda _, outcome: tell(outcome)))
         except TellegenError:
             if len(tasks) == 1:
                 raise
+        print("a worker was lost: once more, one device after another", file=sys.stderr, flush=True)
         outcomes = []
-        for task in tasks:
-            print(task.name, file=sys.stderr, flush=True)
-            try:
-                outcomes += pool.map([task])
-            except TellegenError as error:
-                outcomes.append(failed(task.name, str(error)))
+        with _progress(len(tasks)) as tell:
+            for task in tasks:
+                try:
+                    outcomes += pool.map([task])
+                except TellegenError as error:
+                    outcomes.append(failed(task.name, str(error)))
+                tell(outcomes[-1])
         return outcomes
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[Outcome], None]]:
+    """What is called with every device that is done: a bar, or lines on standard error if no terminal."""
+    done = 0
+    with progress_bars() as bars:
+        bar = bars.add_task("validate", total=total, remark="") if bars is not None else None
+
+        def tell(outcome: Outcome) -> None:
+            nonlocal done
+            done += 1
+            words = f"{outcome.device}: {verdict(outcome) or 'pass'}"
+            if bars is not None and bar is not None:
+                bars.update(bar, completed=done, remark=words)
+            elif total > 1:
+                print(f"[{done}/{total}] {words}", file=sys.stderr, flush=True)
+
+        yield tell
 
 
 def to_json(outcome: Outcome, report: Path) -> dict[str, Any]:

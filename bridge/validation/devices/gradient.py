@@ -65,6 +65,7 @@ class InProcess(Simulator):
         self.plan = plan
         self.network = plan.network
         self._parameters = plan.network.parameters
+        self._checked = None
         self.pool = _Here(plan())  # type: ignore[assignment]
 
 

@@ -34,7 +34,7 @@ DECADES = (4, 9)
 """The fingerprints' frequencies: at least and at most so many decades above the stimulus', until the lobes
 have shrunk to `SHRUNK` of the largest."""
 SHRUNK = 0.1
-POLARITY = {"vteam": -1, "vteam_exponential": -1}
+POLARITY = {"team": -1, "vteam": -1, "vteam_exponential": -1}
 """Kinds whose conductance falls at positive voltages; for all others it rises there."""
 
 _WINDOW_POINTS = 4

@@ -13,6 +13,7 @@ from bridge.validation.devices.bench import NAME
 from bridge.validation.devices.subjects import (
     FractionalSubject,
     MemristorSubject,
+    NeuronSubject,
     Subject,
     TransistorSubject,
     TwoTerminalSubject,
@@ -25,6 +26,7 @@ from circuits.devices.cards import freepdk45, gf180mcu, level1
 from circuits.devices.diode import diode
 from circuits.devices.memristors import MEMRISTORS
 from circuits.devices.mosfet import mosfet
+from circuits.devices.neurons import cell
 
 _LEVEL1 = "parameters of a textbook's size; level 1, Shichman and Hodges (1968)"
 _FREEPDK = "FreePDK45, Stine et al., IEEE Int. Conf. Microelectronic Systems Education, 173 (2007)"
@@ -116,10 +118,21 @@ def _transistors() -> dict[str, TransistorSubject]:
     }
 
 
+_NEURONS: dict[str, NeuronSubject] = {
+    s.name: s
+    for s in (
+        NeuronSubject("hodgkin_huxley", 10.0, (7.0, 8.0, 10.0, 15.0, 20.0, 30.0, 40.0), (4.0, 8.0), 105.0),
+        NeuronSubject("fitzhugh_nagumo", 25.0, (18.0, 20.0, 25.0, 40.0, 60.0), (10.0, 20.0), 200.0),
+        NeuronSubject("morris_lecar", 100.0, (95.0, 100.0, 120.0, 150.0, 180.0), (70.0, 110.0), 400.0),
+        NeuronSubject("integrate_and_fire", 3.0, (1.6, 2.0, 3.0, 5.0, 8.0), (1.0, 3.0), 100.0),
+    )
+}
+
+
 def names() -> list[str]:
     """Every device that can be validated, memristors with each of their published sets."""
     sets = [f"{kind}:{p.name}" for kind, device in MEMRISTORS.items() for p in device.published]
-    return [*sets, *_simple(), *_fractional(), *_transistors()]
+    return [*sets, *_simple(), *_fractional(), *_transistors(), *_NEURONS]
 
 
 def subject(
@@ -152,8 +165,11 @@ def subject(
         if not chosen and kind in _transistors():
             known = _transistors()[kind]
             return replace(known, element=known.element.replace(**given), limits=changes)
+        if not chosen and kind in _NEURONS:
+            cell(kind, NAME, "a", **dict[str, Any](given))  # checks every value
+            return replace(_NEURONS[kind], values=given, limits=changes)
     except NetworkError as error:
-        raise SpecError(f"{name}: {error}") from None
+        raise SpecError(f"{name}: {str(error).removeprefix('neuron ').removeprefix(f'{NAME}: ')}") from None
     raise SpecError(f"there is no device {name!r} to validate; choose from: {', '.join(names())}")
 
 

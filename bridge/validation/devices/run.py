@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.errors import SimulationError, TellegenError
 from bridge.ngspice.session import Session
-from bridge.validation.devices import fractional, memristor, transistor, two_terminals
+from bridge.validation.devices import fractional, memristor, neuron, transistor, two_terminals
 from bridge.validation.devices.content import Findings, Outcome, Section, Text
 from bridge.validation.devices.fit import Measured
 from bridge.validation.devices.registry import subject as named
@@ -17,6 +17,7 @@ from bridge.validation.devices.specification import Limit, sheet_for
 from bridge.validation.devices.subjects import (
     FractionalSubject,
     MemristorSubject,
+    NeuronSubject,
     Subject,
     TransistorSubject,
     TwoTerminalSubject,
@@ -46,6 +47,8 @@ def validate(subject: Subject, session: Session, measured: Measured | None = Non
             two_terminals.validate(subject, session, findings)
         elif isinstance(subject, FractionalSubject):
             fractional.validate(subject, session, findings)
+        elif isinstance(subject, NeuronSubject):
+            neuron.validate(subject, session, findings)
         else:
             transistor.validate(subject, session, findings)
     except SimulationError as error:

@@ -138,11 +138,41 @@ TRANSISTOR: Mapping[str, Limit] = {
     "least power": POWER,
     "gradient error": GRADIENT,
 }
+NEURON: Mapping[str, Limit] = {
+    "spikes compared": _least(3.0, "in the spike train"),
+    "spike times against integration": _most(10.0, "largest difference at the kind's own step", "µs", 1.0),
+    "B sources against Verilog-A": _most(1e-4, "largest difference of the voltage, share of its range"),
+    "firing rate against integration": _most(1e-3, "largest relative difference over the currents"),
+    "onset of repetitive firing": Limit(None, None, None, "µA/cm²", "by a current that begins at t = 0"),
+    "onset bracketed by integration": _least(
+        1.0, "1 where the equations are silent 0.2 % below the onset and fire 0.2 % above it"
+    ),
+    "corners without convergence": _most(0.0, "runs with one parameter 10 % off that give no result"),
+    "spike times at the corners": _most(100.0, "largest difference with one parameter 10 % off", "µs"),
+    "gradient error": GRADIENT,
+}
+_FIGURE_12 = "Hodgkin and Huxley, J. Physiol. 117, 500 (1952), figure 12: 6 mV do not suffice, 7 mV do"
+_SPIKE = "after a displacement by 15 mV at 6.3 °C"
+SQUID_AXON: Mapping[str, Limit] = {
+    "peak of the action potential": Limit(35.0, 40.0, 45.0, "mV", _SPIKE),
+    "height of the action potential": Limit(100.0, 105.0, 110.0, "mV", _SPIKE),
+    "undershoot": Limit(8.0, 10.0, 12.0, "mV", f"below rest, {_SPIKE}"),
+    "width at half height": Limit(1.0, 1.5, 2.0, "ms", _SPIKE),
+    "shape against integration": _most(1e-3, "largest relative difference of the four above"),
+    "threshold of a displacement": Limit(6.0, None, 7.0, "mV", _FIGURE_12),
+    "current of a single spike": Limit(2.1, 2.3, 2.4, "µA/cm²", "smallest step from rest that gives a spike"),
+    "refractory period": Limit(None, None, None, "ms", "smallest distance of two equal pulses, two spikes"),
+    "refractory period bracketed by integration": _least(
+        1.0, "1 where the equations give one spike 0.2 % below it and two 0.2 % above"
+    ),
+    "spike times at 18.5 degC": _most(10.0, "largest difference from integration", "µs"),
+}
 CLASSES = {
     "memristor": MEMRISTOR,
     "two-terminal": TWO_TERMINAL,
     "fractional": FRACTIONAL,
     "transistor": TRANSISTOR,
+    "neuron": {**NEURON, **SQUID_AXON},
 }
 _SUBSTRATE = (
     "reported against differences of the current: the substrate current is not in it; gradients measure it"
@@ -152,7 +182,23 @@ EXCEPTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "gm": {"maximum": 0.01, "meaning": _SUBSTRATE},
         "gds": {"maximum": 0.3, "meaning": _SUBSTRATE},
         "gmbs": {"maximum": 0.01, "meaning": _SUBSTRATE},
-    }
+    },
+    "hodgkin_huxley": {
+        "onset of repetitive firing": {
+            "minimum": 6.2,
+            "typical": 6.25,
+            "maximum": 6.35,
+            "meaning": "where rest is still stable; on their coexistence: Rinzel, Fed. Proc. 37, 2793 (1978)",
+        }
+    },
+    "integrate_and_fire": {
+        "onset of repetitive firing": {
+            "minimum": 1.35,
+            "typical": 1.5,
+            "maximum": 1.65,
+            "meaning": "g_leak (threshold - e_leak) of the hard threshold, within 10 %",
+        }
+    },
 }
 """Limits that differ, by device and quantity."""
 

@@ -12,11 +12,12 @@ from bridge.dynamics import FIXED_GRID
 from circuits.deck import SolverOptions
 from circuits.devices.base import Device, Element
 from circuits.devices.memristors.base import Memristor, Published
+from circuits.devices.neurons import CELLS, Cell
 
 FloatArray = NDArray[np.float64]
 STEPS = 2000
 """Time steps of a cycle."""
-ABRUPT: Mapping[str, float] = {"stanford_pku:dc sweep": 2e-4}
+ABRUPT: Mapping[str, float] = {"stanford_pku:dc-sweep": 2e-4}
 """Devices that switch within a small part of a time step. Their steps follow the truncation error, and their
 current is compared within a window of time, given here as a share of the cycle."""
 
@@ -155,4 +156,38 @@ class TransistorSubject:
         return self.element.device
 
 
-Subject = MemristorSubject | TwoTerminalSubject | FractionalSubject | TransistorSubject
+@dataclass(frozen=True)
+class NeuronSubject:
+    """A neuron under injected currents; units of the field.
+
+    Attributes:
+        name: its kind.
+        current: step that gives a spike train [uA/cm^2].
+        currents: steps at which the firing rate is compared [uA/cm^2].
+        onset: a current without and one with repetitive firing [uA/cm^2].
+        duration: of the transients [ms].
+        values: parameters that differ from their defaults.
+        limits: the user's specifications.
+    """
+
+    name: str
+    current: float
+    currents: tuple[float, ...]
+    onset: tuple[float, float]
+    duration: float
+    values: Mapping[str, float] = field(default_factory=dict)
+    limits: Changes = field(default_factory=dict)
+    family = "neuron"
+
+    @property
+    def device(self) -> Cell:
+        """Its declaration."""
+        return CELLS[self.name]
+
+    @property
+    def all_values(self) -> dict[str, float]:
+        """Every parameter that has a value."""
+        return self.device.values(self.values)
+
+
+Subject = MemristorSubject | TwoTerminalSubject | FractionalSubject | TransistorSubject | NeuronSubject

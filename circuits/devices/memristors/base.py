@@ -16,8 +16,9 @@ from typing import Any, Literal
 import numpy as np
 
 from bridge.errors import NetworkError
+from circuits.deck import Limit
 from circuits.devices.base import Element, FloatArray, Parameter
-from circuits.devices.behavioural import Behavioural
+from circuits.devices.behavioural import GROUND, Behavioural, state_node
 
 _BISECTIONS = 60
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
@@ -94,6 +95,11 @@ class Published:
     figures: tuple[Figure, ...] = ()
 
 
+def hyphened(name: str) -> str:
+    """The name of a published set with hyphens for spaces and underscores."""
+    return name.replace(" ", "-").replace("_", "-")
+
+
 class FrozenMemristor(Behavioural):
     """A memristive device at frozen states, which have become its parameters."""
 
@@ -123,22 +129,25 @@ class Memristor(Behavioural):
         read_voltage: at which its conductance is quoted [V]; small enough not to move the state.
         bounds: range of each state, in the order of `states`; the first state stores the weight.
         published: published sets of parameters; the first is the default.
+        holding: whether the states' rates vanish at their bounds whatever the voltage, so that a state which
+            comes too near to one is lost.
     """
 
     read_voltage: float = 0.1
     bounds: tuple[tuple[float, float], ...] = ()
     published: tuple[Published, ...] = field(default=(), compare=False)
+    holding: bool = False
 
     compiled_by_default = True
 
     def set_named(self, name: str) -> Published:
-        """A published set of parameters.
+        """A published set of parameters; spaces, hyphens and underscores in its name are alike.
 
         Raises:
             NetworkError: there is none of that name.
         """
         for entry in self.published:
-            if entry.name == name:
+            if hyphened(entry.name) == hyphened(name):
                 return entry
         known = ", ".join(p.name for p in self.published) or "none"
         raise NetworkError(f"{self.kind} has no published parameters {name!r}; choose from: {known}")
@@ -173,6 +182,18 @@ class Memristor(Behavioural):
         """The device between two nodes; see `values` for its parameters."""
         given: dict[str, Any] = dict(self.values(published, **overrides))
         return self.element(name, p, n, **given)
+
+    def limits(self, element: Element) -> tuple[Limit, ...]:
+        """See `Device`: the bounds of all states."""
+        plus, minus = (f"v({n})".lower() if n != GROUND else "" for n in element.nodes)
+        holding = (plus, minus) if self.holding else None
+        return tuple(
+            Limit(
+                f"v({state_node(element.name, s.name)})".lower(),
+                low / s.scale, high / s.scale, element.name, s.name, s.scale, s.unit, holding,
+            )
+            for s, (low, high) in zip(self.states, self.bounds, strict=bool(self.bounds))
+        )  # fmt: skip
 
     @property
     def initial_names(self) -> tuple[str, ...]:

@@ -7,6 +7,11 @@ share `x = w / d`,
 
 The window `f` is that of Joglekar and Wolf, Eur. J. Phys. 30, 661 (2009), or that of Biolek, Biolek and
 Biolkova, Radioengineering 18(2), 210 (2009); see `windows` for both.
+
+Joglekar's window vanishes at both bounds in both directions (the terminal-state problem). Near a bound the
+distance to it shrinks exponentially while the voltage lasts and grows as it did when the voltage turns: below
+about 1e-12 rounding decides whether and when the state returns. A transient in which that happens is refused
+(`bridge.errors.TerminalStateError`).
 """
 
 from __future__ import annotations
@@ -72,6 +77,7 @@ def _device(kind: str, window: Window, name: str, published: Published, source: 
         read_voltage=0.1,
         bounds=((0.0, 1.0),),
         published=(published,),
+        holding=window is joglekar,
     )
 
 

@@ -83,9 +83,9 @@ STANFORD_PKU = Memristor(
     read_voltage=0.1,
     bounds=(GAP,),
     published=(
-        Published("version 1.0.0", _VALUES, SOURCE, Stimulus("sine", 1.3, 1.3, 1e-5)),
+        Published("version-1.0.0", _VALUES, SOURCE, Stimulus("sine", 1.3, 1.3, 1e-5)),
         Published(
-            "dc sweep",
+            "dc-sweep",
             values(**{**_VALUES, "gap0": GAP[1]}),
             f"{SOURCE}, benchmark DCSweep: ramps of 4 ms to 2 V",
             Stimulus("triangle", 2.0, 2.0, 16e-3),

@@ -1,0 +1,54 @@
+"""All benchmarks, one after the other, each in a process of its own.
+
+    python -m benchmarks.suite [--full] [--rounds 3] [--json FILE] [--write] [NAME ...]
+
+Without `--full` every benchmark takes its smaller sizes, within three minutes in total. `benchmarks.results`
+(accuracies of the shipped experiments), `benchmarks.crossbar` (programming of arrays) and `benchmarks.scale`
+measure other things and are commands of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.common import Settings, Table, finish, parser
+
+NAMES = ("yardstick", "gradient", "overhead", "workers", "solvers", "sizes")
+
+
+def run(name: str, settings: Settings) -> list[Table]:
+    """The tables of one benchmark, measured in a new process."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "tables.json"
+        code = (
+            "import json, sys; from benchmarks.common import Settings, plain; "
+            f"from benchmarks.{name} import tables; "
+            f"found = tables(Settings({settings.full}, {settings.rounds})); "
+            "json.dump([plain(t) for t in found], open(sys.argv[1], 'w'))"
+        )
+        subprocess.run([sys.executable, "-c", code, str(target)], check=True)
+        return [Table(**t) for t in json.loads(target.read_text(encoding="utf-8"))]
+
+
+def main() -> None:
+    """Run them and print the tables."""
+    made = parser(__doc__)
+    made.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all by default")
+    made.set_defaults(rounds=3)
+    given = made.parse_args()
+    if unknown := sorted({*given.names} - {*NAMES}):
+        made.error(f"no benchmark {unknown[0]!r}; choose from {', '.join(NAMES)}")
+    settings = Settings(given.full, given.rounds)
+    found: list[Table] = []
+    for name in given.names or NAMES:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        found += run(name, settings)
+    finish(found, settings, given.json, given.write)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Directed and spiking networks from YAML: the shipped experiments in small, data, bounds, messages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+import pandas as pd
+import pytest
+from run_folders import Command
+
+from bridge.errors import SpecError
+from bridge.estimators import AdjointNetwork, TruncatedAdjoint
+from bridge.experiment.build import Experiment
+from bridge.experiment.training import run_experiment
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+def load(name: str, *overrides: str) -> Experiment:
+    """A shipped experiment."""
+    return Experiment.load(EXPERIMENTS / f"{name}.yaml", overrides)
+
+
+@pytest.fixture
+def own(tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Load an experiment of one's own."""
+
+    def make(text: str) -> Experiment:
+        file = tmp_path / "own.yaml"
+        file.write_text(dedent(text), encoding="utf-8")
+        return Experiment.load(file)
+
+    return make
+
+
+# --- the delayed XOR --------------------------------------------------------------------------------------
+
+
+def test_delayed_xor_is_balanced_and_neither_pulse_tells_the_class() -> None:
+    split = load("directed_rnn").data()
+    waves, labels, times = split.train.inputs[:, :, 0], split.train.labels, split.train.times
+    assert labels.mean() == 0.5
+    first = np.sign(np.trapezoid(np.where(times < 2.6e-6, waves, 0), times, axis=1))
+    second = np.sign(np.trapezoid(np.where(times >= 2.6e-6, waves, 0), times, axis=1))
+    for bit in (first, second):
+        assert abs(np.corrcoef(bit, labels)[0, 1]) < 1e-9
+    np.testing.assert_array_equal(first * second < 0, labels == 1)
+    again, other = load("directed_rnn").data(), load("directed_rnn", "seed=2").data()
+    np.testing.assert_array_equal(again.train.inputs, split.train.inputs)
+    assert np.abs(other.train.inputs - split.train.inputs).max() > 0.05
+    assert np.abs(split.test.inputs[:64] - split.train.inputs).max() > 0.05
+
+
+def test_pulses_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(SpecError, match="second pulse ends"):
+        load("directed_rnn", "data.delay=8us").data()
+    with pytest.raises(SpecError, match="overlap"):
+        load("directed_rnn", "data.delay=1us").data()
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_directed_network_learns_the_delayed_xor_and_one_without_memory_cannot(tmp_path: Path) -> None:
+    small = (
+        "analysis.step=100ns",
+        "data.test_samples=16",
+        "seed=2",
+        "training.early_stop={metric: train_loss, target: 0.02}",
+    )
+    found = run_experiment(load("directed_rnn", *small), out=tmp_path / "with")
+    assert found["test_accuracy"] == 1.0
+    blind = ("circuit.capacitance=0.5pF", "circuit.recurrent=false", "training.epochs=8", "data.noise=0V")
+    found = run_experiment(load("directed_rnn", *small, *blind), out=tmp_path / "without")
+    assert found["test_accuracy"] <= 0.75
+
+
+# --- neurons ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize(("noise", "tolerance"), [("0V", 0.01), ("1mV", 0.05)])
+def test_channel_conductances_are_recovered(tmp_path: Path, noise: str, tolerance: float) -> None:
+    found = run_experiment(load("hh_fit", f"data.noise={noise}", "seed=2"), out=tmp_path / "run")
+    rows = found["recovered"]
+    assert [rows[f"cell0_{c}.conductance"]["true"] for c in ("na", "k", "leak")] == pytest.approx(
+        [120, 36, 0.3]
+    )
+    for row in rows.values():
+        assert row["unit"] == "mS/cm^2"
+        assert abs(row["found"] / row["true"] - 1) < tolerance
+        assert 0.29 < abs(np.log(row["initial"] / row["true"])) / np.log(1.3) * 0.3 < 0.4
+    table = pd.read_parquet(tmp_path / "run" / "metrics.parquet")
+    assert table["parameter_error"].iloc[0] > 0.2
+    assert table["parameter_error"].iloc[-1] < tolerance
+
+
+def test_the_fit_never_sees_the_true_values() -> None:
+    """Two truths with the same traces would be fitted alike: the start depends on the file's values alone."""
+    experiment = load("hh_fit", "data.noise=1mV")
+    split = experiment.data()
+    network = experiment.network(split)
+    errors = split.truth.errors(network, network.parameters)
+    assert (np.abs(np.log1p(errors)) > np.log(1.29)).all()
+    clean = load("hh_fit").data()
+    noise = split.train.targets - clean.train.targets
+    assert noise.std() == pytest.approx(1e-3, rel=0.05)
+
+
+@pytest.mark.usefixtures("no_report")
+def test_neurons_learn_to_fire_on_time(tmp_path: Path) -> None:
+    found = run_experiment(load("hh_spike_timing", "seed=3", "training.epochs=40"), out=tmp_path / "run")
+    assert (found["test_missing_spikes"], found["test_extra_spikes"]) == (0, 0)
+    assert found["test_spikes_on_time"] == 1.0
+    assert found["test_worst_shift"] < 0.5e-3
+    table = pd.read_parquet(tmp_path / "run" / "metrics.parquet")
+    assert table["test_worst_shift"].iloc[0] > 1e-3
+
+
+NEURONS = """
+    name: own
+    circuit:
+      topology: neurons
+      populations:
+        a: {size: 2, train: {g_leak: {lower: 0.05, upper: 1.5}}}
+      inputs: [{target: a, gain: 1}]
+      outputs: [a1]
+    data:
+      source: stimuli
+      samples:
+        - - {shape: pulse, start: 1ms, stop: 3ms, rise: 0.5ms, amplitude: 2}
+          - {shape: ramp, start: 3ms, stop: 5ms, amplitude: 4}
+          - {shape: sine, start: 5ms, period: 2ms, amplitude: 1}
+    loss: {kind: spike_times, tau: 1ms, times: [[2ms]]}
+    analysis: {kind: transient, duration: 8ms, step: 25us}
+"""
+
+
+def test_stimuli_are_those_written_down(own) -> None:  # type: ignore[no-untyped-def]
+    split = own(NEURONS).data()
+    wave = np.interp([2e-3, 4e-3, 5.5e-3, 1.25e-3, 0.5e-3], split.train.times, split.train.inputs[0, :, 0])
+    np.testing.assert_allclose(wave, [2.0, 2.0, 1.0, 1.0, 0.0], atol=0.02)
+    assert not split.held_out
+
+
+def test_estimator_keys_make_a_truncated_adjoint(own) -> None:  # type: ignore[no-untyped-def]
+    exact = own(NEURONS + "    estimator: {kind: adjoint}\n").estimator()
+    assert type(exact) is AdjointNetwork
+    cut = own(NEURONS + "    estimator: {kind: adjoint, horizon: 5ms, stride: 1ms}\n").estimator()
+    assert isinstance(cut, TruncatedAdjoint)
+    assert not cut.exact
+    assert (cut.truncation.horizon, cut.truncation.stride) == (5e-3, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("outputs: [a1]", "outputs: [a7]", "no population 'a7'"),
+        ("a: {size: 2,", "a: {kind: axon, size: 2,", "expected 'hodgkin_huxley'"),
+        ("g_leak:", "g_calcium:", "no parameter 'g_calcium'"),
+        ("times: [[2ms]]", "times: [[2ms], []]", "2 lists of spike times for 1 outputs"),
+        ("amplitude: 2}", "amplitude: 2, channel: 3}", "channel 3"),
+        ("stop: 3ms, rise", "stop: 30ms, rise", "does not lie in the"),
+        ("shape: sine, start: 5ms, period: 2ms", "shape: sine, start: 5ms", "needs a period"),
+        ("step: 25us}", "step: 25us}\n    estimator: {kind: adjoint, stride: 1ms}", "stride needs a horizon"),
+    ],
+)
+def test_mistakes_in_the_file_are_named(own, old: str, new: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    assert old in NEURONS
+
+    def build() -> None:
+        experiment = own(NEURONS.replace(old, new))
+        plan, _, _ = experiment.problem()
+        experiment.check(experiment.data(), plan)
+
+    with pytest.raises(SpecError, match=message):
+        build()
+
+
+def test_neurons_and_stimuli_belong_together() -> None:
+    with pytest.raises(SpecError, match="stimuli are for circuit neurons"):
+        load("hh_fit", "data={source: pulse_order, width: 1ms}")
+
+
+def test_gradcheck_tells_the_growth(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    text = NEURONS.replace("kind: spike_times, tau: 1ms, times: [[2ms]]", "kind: mse")
+    file.write_text(dedent(text + "    estimator: {kind: adjoint, horizon: 2ms}\n"), encoding="utf-8")
+    answer = command("gradcheck", file, "--growth", 4, "--json")
+    assert answer.status == 0
+    found = json.loads(answer.out.splitlines()[-1])
+    assert len(found["windows"]) == 4
+    assert found["windows"][-1] == pytest.approx(8e-3)
+    assert found["norms"][-1] > found["norms"][0] > 0
+    assert found["cosines"][0] == pytest.approx(1.0, abs=1e-3)
