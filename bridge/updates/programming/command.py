@@ -96,6 +96,7 @@ def summary(spec: ProgramSpec, array: Array, targets: FloatArray, found: Program
         "tolerance": spec.programmer.tolerance,
         "converged": int(found.converged.sum()),
         "share_converged": float(found.converged.mean()),
+        "within_tolerance": int((own <= spec.programmer.tolerance).sum()),
         "error_quantiles": quantiles,
         "measured_quantiles": {f"{q:g}": float(np.quantile(read, q)) for q in QUANTILES},
         "pulses": int(found.pulses.sum()),
@@ -184,8 +185,8 @@ def counted(number: int, noun: str) -> str:
 def _show(result: dict[str, Any], found: Programmed) -> None:
     quantiles = ", ".join(f"{float(q):.0%} {v:.3%}" for q, v in result["error_quantiles"].items())
     print(
-        f"{result['name']}: {result['converged']} of {result['devices']} devices within "
-        f"{result['tolerance']:.3g} of their targets"
+        f"{result['name']}: {result['within_tolerance']} of {result['devices']} devices within "
+        f"{result['tolerance']:.3g} of their targets, {result['converged']} as read in the array"
     )
     print(f"errors of the conductances, quantiles: {quantiles}")
     print(f"{counted(result['pulses'], 'pulse')} in {counted(result['rounds'], 'round')}, "
