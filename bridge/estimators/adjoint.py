@@ -36,8 +36,14 @@ def error_signal(waves: Waveforms, loss: WaveformValue, duration: float, probes:
     The integral part becomes the density `derivative / weight` at each time point. The terminal part is an
     impulse at `tau = 0`: all of its charge flows in the simulator's first step, a ten-thousandth of the
     others and integrated by the backward Euler rule, which takes the current at its end for all of it.
+
+    The first sample of the free phase is much closer to the second than others are: its derivative becomes
+    the charge of the last adjoint step, whole, whether it is a density or an impulse at `t = 0`.
     """
-    density = loss.derivative / trapezoid_weights(waves.time)[:, None]
+    weights = trapezoid_weights(waves.time)[:, None]
+    density = loss.derivative / weights
+    excess = loss.derivative[0] - density[1] * weights[0]
+    density[0] = density[1] + excess * 2.0 / (waves.time[-1] - waves.time[-2])
     times = reversed_times(waves.time, duration)
     values = density[::-1]
     if loss.terminal.any():

@@ -13,6 +13,7 @@ from bridge.dynamics import DynamicPhases, DynamicPlan
 from bridge.errors import UnsupportedElementError
 from bridge.estimators.adjoint import AdjointNetwork, AdjointTask
 from bridge.estimators.base import DynamicBatch
+from bridge.losses.spikes import VanRossum
 from bridge.losses.waveform import WaveformMSE
 from bridge.ngspice.session import Session
 from bridge.simulator import Simulator
@@ -81,6 +82,31 @@ def test_the_step_free_gradient_is_that_of_another_integrator(session: Session) 
         max_step=DURATION / 4000,
     )  # fmt: skip
     np.testing.assert_allclose(free, solution.y[3:, -1], rtol=1e-5)
+
+
+def test_an_impulse_of_the_loss_at_the_start_reaches_the_initial_voltage(session: Session) -> None:
+    """The distance of spike trains depends on the first sample by itself, not only through an integral."""
+    elements = (
+        voltage_source("s", "x", driven=True),
+        resistor("r", "x", "a", conductance=1e-3),
+        capacitor("c", "a", "0", capacitance=1e-3 * DURATION, initial_voltage=0.4),
+    )
+    trained = (Trainable("c", "initial_voltage", -1.0, 1.0), Trainable("r", "conductance", 1e-6, 1.0))
+    network = Network("start", elements, (Drive("s", 0),), (Output("a"),), trained)
+    loaded = DynamicPhases(DynamicPlan(network, DURATION, DURATION / 1000), session)
+    batch = DynamicBatch(times(), np.ones((1, len(times()), 1)), [[[0.5 * DURATION]]])
+    loss = VanRossum(tau=DURATION, threshold=0.5, width=0.2)
+
+    def value(values: np.ndarray) -> float:
+        loaded.update(values)
+        waves = loaded.free(batch.signals(0))
+        return loss.evaluate(waves.time, loaded.outputs(waves), batch.targets[0]).value
+
+    start = network.parameters
+    step = 1e-4 * np.diag(start)
+    wanted = [(value(start + s) - value(start - s)) / (2 * s.max()) for s in step]
+    loaded.update(start)
+    np.testing.assert_allclose(AdjointTask(batch, 0, loss).run(loaded)[1], wanted, rtol=3e-3)
 
 
 def test_the_gradient_of_a_batch_does_not_depend_on_the_workers() -> None:
