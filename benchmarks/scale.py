@@ -1,6 +1,6 @@
 """Time of an epoch of 60,000 images of 28x28 pixels on a 784-100-10 network, and its growth with the network.
 
-    python -m benchmarks.scale [--samples 2000] [--workers 2] [--batch 64] [--klu] [--json]
+    python -m benchmarks.scale [--samples 2000] [--workers 2] [--batch 64]
 
 The images are scikit-learn's handwritten digits (8x8) enlarged to 28x28 pixels and drawn again and again:
 they have the size of larger images, not their content, and serve to measure time only. Every feature drives
@@ -13,22 +13,19 @@ of the whole network is extrapolated from its free phase, an update from a few a
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from benchmarks.common import Settings, Table, command
 from bridge.estimators import Equilibrium
 from bridge.estimators.base import Batch
 from bridge.experiment.data import load_data
 from bridge.experiment.scaling import Scaling
 from bridge.losses import make_loss
 from bridge.ngspice.drives import constant
-from bridge.ngspice.library import find_library
 from bridge.ngspice.session import Session
 from bridge.phases import StaticPhases, StaticPlan
 from bridge.simulator import Simulator
@@ -162,13 +159,13 @@ def against_op(plan: StaticPlan, images: Images, samples: int, batch: int) -> di
     return {"elements": len(plan.network.elements), "op": own, "trained": each, "ratio": each / (3.0 * own)}
 
 
-def plan_of(side: int, hidden: int, klu: bool) -> StaticPlan:
+def plan_of(side: int, hidden: int, klu: bool | None) -> StaticPlan:
     """The network for images of one size."""
     network = layered(side * side, [hidden], 10, conductances=CONDUCTANCES)
     return StaticPlan(network, options=SolverOptions(klu=klu))
 
 
-def measure(samples: int, workers: int, batch: int, klu: bool, points: int) -> dict[str, Any]:
+def measure(samples: int, workers: int, batch: int, klu: bool | None, points: int) -> dict[str, Any]:
     """All figures of the report."""
     plan, images = plan_of(28, 100, klu), Images.of(28)
     found: dict[str, Any] = {"parameters": len(plan.network.trainable)}
@@ -187,55 +184,65 @@ def measure(samples: int, workers: int, batch: int, klu: bool, points: int) -> d
     return found
 
 
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--samples", type=int, default=2000)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument(
-        "--whole", type=int, default=1, help="operating points without the reduction; 0: none"
+def tables(settings: Settings) -> list[Table]:
+    """The figures as tables."""
+    own = settings.more
+    found = measure(own["samples"], own["workers"], own["batch"], own["klu"], own["whole"])
+    trained = [{"side": 28, "hidden": 100, **found["trained"]}, *found["growth"]]
+    first, last = found["trained"]["losses"]
+    caption = (
+        f"Training, a free and two nudged phases a sample and the updates, {own['workers']} workers, "
+        f"minibatches of {own['batch']}. 784-100-10: mean loss {first:.3f} at first, {last:.3f} at last; "
+        f"largest error of six derivatives against central differences {found['gradient error']:.1e}; "
+        f"samples done by separate operating points: {found['trained']['apart']:.0f}."
     )
-    parser.add_argument("--klu", action="store_true")
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    found = measure(arguments.samples, arguments.workers, arguments.batch, arguments.klu, arguments.whole)
-    if arguments.json:
-        print(json.dumps(found))
-        return
-    library = find_library()
-    print(f"ngspice {library.version}, Python {platform.python_version()}, {os.cpu_count()} cores, ", end="")
-    print(f"{arguments.workers} workers, minibatches of {arguments.batch}\n")
-    print("| network | samples | ms a sample, with updates | minutes for 60,000 | share inside ngspice |")
-    print("|---|---:|---:|---:|---:|")
-    rows = [{"side": 28, "hidden": 100, **found["trained"]}, *found["growth"]]
-    for row in rows:
-        name = f"{row['side'] ** 2}-{row['hidden']}-10"
-        print(
-            f"| {name} | {row['samples']} | {row['ms a sample']:.2f} | {row['minutes an epoch']:.1f} "
-            f"| {row['share inside ngspice']:.2f} |"
-        )
-    print(
-        f"\n784-100-10: mean loss {rows[0]['losses'][0]:.3f} at first, {rows[0]['losses'][1]:.3f} at last; ",
-        end="",
-    )
-    print(f"operating points apart: {rows[0]['apart']:.0f}; ", end="")
-    print(f"largest error of six derivatives against central differences: {found['gradient error']:.1e}\n")
-    print("| 784-100-10, one process | ms a sample (three phases) | ms an update |")
-    print("|---|---:|---:|")
     names = {"in sequence": "reduced, in sequence", "reduced, apart": "reduced, operating points apart",
              "whole, apart": "not reduced, operating points apart"}  # fmt: skip
-    for key, name in names.items():
-        if key in found:
-            row = found[key]
-            print(f"| {name} | {row['ms a sample']:.2f} | {row['ms an update']:.1f} |")
-    print(
-        "\n| network | elements | ngspice's own op, whole network [ms] | training a sample [ms] | / 3 ops |"
-    )
-    print("|---|---:|---:|---:|---:|")
-    for row in found["op"]:
-        print(f"| 64-.. | {row['elements']} | {row['op']:.2f} | {row['trained']:.2f} | {row['ratio']:.2f} |")
+    growth = [
+        {
+            "network": f"{r['side'] ** 2}-{r['hidden']}-10",
+            "samples": r["samples"],
+            "ms a sample": r["ms a sample"],
+            "minutes for 60,000": r["minutes an epoch"],
+            "share inside ngspice": r["share inside ngspice"],
+        }
+        for r in trained
+    ]
+    ways = [
+        {
+            "way": name,
+            "ms a sample": found[key]["ms a sample"],
+            "ms an update": found[key]["ms an update"],
+            "minutes for 60,000": (found[key]["ms a sample"] + found[key]["ms an update"] / own["batch"])
+            * EPOCH / 6e4,
+        }
+        for key, name in names.items()
+        if key in found
+    ]  # fmt: skip
+    against = [
+        {
+            "elements": r["elements"],
+            "op [ms]": r["op"],
+            "training a sample [ms]": r["trained"],
+            "training / three ops": r["ratio"],
+        }
+        for r in found["op"]
+    ]
+    return [
+        Table("scale", caption, growth),
+        Table("scale-ways", "784-100-10 in one process, three phases a sample.", ways),
+        Table("scale-op", "Training in one worker against ngspice's own `op` of the whole network.", against),
+    ]
+
+
+def extend(made: argparse.ArgumentParser) -> None:
+    """The module's own arguments."""
+    made.add_argument("--samples", type=int, default=2000, help="really trained")
+    made.add_argument("--workers", type=int, default=2)
+    made.add_argument("--batch", type=int, default=64)
+    made.add_argument("--whole", type=int, default=1, help="operating points without the reduction; 0: none")
+    made.add_argument("--klu", action="store_true", default=None, help="in all; chosen by size when left out")
 
 
 if __name__ == "__main__":
-    main()
+    command(__doc__, tables, extend)
