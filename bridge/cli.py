@@ -61,7 +61,8 @@ def run(
         return
     accuracy = results["test_accuracy"]
     shown = f"loss {results['test_loss']:.4g}" + ("" if accuracy is None else f", accuracy {accuracy:.1%}")
-    print(f"{results['name']}: test {shown} after {results['epochs']} epochs, {results['seconds']:.1f} s")
+    epochs = f"{results['epochs']} epoch{'s' if results['epochs'] != 1 else ''}"
+    print(f"{results['name']}: test {shown} after {epochs}, {results['seconds']:.1f} s")
     for line in remarks(results):
         print(line)
     print(f"report: {Path(results['run']) / 'report.html'}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from bridge.groups import Group, Names, Playback, columns, make_group, pick
 from bridge.ngspice import openvaf
@@ -19,7 +20,7 @@ from bridge.quadrature import reversed_times
 from bridge.solver import with_solver
 from bridge.transistors import Bench, Played, linearisation, played_by
 from bridge.waveforms import Waveforms
-from circuits.adjoint import Adjoint, adjoint, adjoint_state
+from circuits.adjoint import Adjoint, adjoint, adjoint_state, playback_source
 from circuits.deck import Deck, SolverOptions
 from circuits.devices.base import Element
 from circuits.devices.behavioural import state_node
@@ -169,13 +170,13 @@ class DynamicPhases:
         self.typical = typical_sizes(flat)
         self.parameters = flat.parameters
         self._adjoint: tuple[Adjoint, Circuit] | None = None
-        self._followed: tuple[list[str], IntArray, FloatArray] | None = None
+        self._followed: tuple[Names, IntArray, FloatArray] | None = None
         self._written: FloatArray | None = None  # the parameters that the adjoint circuit has
         self._valued: Network | None = None
         self._groups: dict[Names, tuple[Group, list[tuple[str, IntArray, IntArray]]]] = {}
         self._playback: list[Playback] | None = None
         self._folded: Folded | None = None
-        self._resistors: list[str] = []
+        self._resistors: Names = ()
         self.extra: dict[str, Circuit] = {}  # circuits that estimators keep loaded
         self._transistors: Played | None = None
         self._benches: dict[tuple[str, ...], Bench] = {}
@@ -273,10 +274,9 @@ class DynamicPhases:
             folded = self._folded = fold(whole.network)
             made = replace(whole, network=folded.network)
             self._adjoint = made, self.session.load(adjoint_deck(self.plan, made))
-            targets = [
+            self._resistors = tuple(
                 RESISTOR.alter_target(folded.network.element(n), "conductance") for n in folded.resistors
-            ]
-            self._resistors = targets
+            )
         made, circuit = self._adjoint
         self._write_adjoint_parameters(made, circuit)
         return made, circuit
@@ -350,6 +350,11 @@ class DynamicPhases:
         made, circuit = self.adjoint_circuit()
         if self._playback is None or self._transistors is None:
             place = {name: k for k, name in enumerate(circuit.deck.sources)}
+            if self._folded is not None:
+                place |= {
+                    f"v{playback_source(name, 'gu')}".lower(): place[f"v{playback_source(one, 'gu')}".lower()]
+                    for name, one in self._folded.played.items()
+                }
             alike: dict[int, list[str]] = {}
             for name in made.playback:
                 alike.setdefault(id(self.plan.flat.element(name).device), []).append(name)
@@ -364,6 +369,7 @@ class DynamicPhases:
             sources += part.sources
             blocks.append(part.values(waves, self.plan.duration, scales))
         found = np.hstack(blocks) if blocks else np.zeros((len(waves), 0))
+        sources, found = _summed(sources, found)
         if self._transistors.sources:
             sources += self._transistors.sources
             found = np.hstack([found, self._transistors.values(*linearisation(self, waves)[1:])])
@@ -378,7 +384,16 @@ class DynamicPhases:
         return self._benches[names]
 
 
-def _adjoint_targets(flat: Network, made: Adjoint) -> tuple[list[str], IntArray, FloatArray]:
+def _summed(sources: list[int], values: FloatArray) -> tuple[list[int], FloatArray]:
+    """Every source once, with the sum of its columns of `(n_points, n)`."""
+    once, place = np.unique(np.array(sources, dtype=np.int64), return_inverse=True)
+    if len(once) == len(sources):
+        return sources, values
+    ones = sparse.csr_array((np.ones(len(place)), (place, np.arange(len(place)))))
+    return once.tolist(), np.asarray((ones @ values.T).T)
+
+
+def _adjoint_targets(flat: Network, made: Adjoint) -> tuple[Names, IntArray, FloatArray]:
     """What to alter in an adjoint circuit, the parameters it follows and their signs."""
     targets, places, signs = [], [], []
     kept = {e.name: e for e in made.network.elements}
@@ -393,4 +408,4 @@ def _adjoint_targets(flat: Network, made: Adjoint) -> tuple[list[str], IntArray,
         targets.append(element.device.alter_target(element, element.device.parameters[0].name))
         places.append(place)
         signs.append(-1.0 if element.device.kind in ("vcvs", "cccs") else 1.0)
-    return targets, np.array(places, dtype=np.int64), np.array(signs)
+    return tuple(targets), np.array(places, dtype=np.int64), np.array(signs)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.waveforms import Waveforms
-from circuits.adjoint import Adjoint, playback_source
+from circuits.adjoint import Adjoint, AdjointBranch, playback_source
 from circuits.devices.base import Device, Element
 from circuits.devices.behavioural import CONTROL, Behavioural, state_node
 from circuits.network import GROUND
@@ -155,8 +155,11 @@ class Playback:
         sources = tuple(
             places[f"v{playback_source(e.name, c.key)}".lower()] for c in coefficients for e in group.elements
         )
-        references = [getattr(made.network.element(e.name).device, "reference", 1.0) for e in group.elements]
-        return cls(group, made, sources, np.array(references))
+        references = np.ones(len(group.elements))
+        if any(c.key == "cu" for c in coefficients):
+            devices = [made.network.element(e.name).device for e in group.elements]
+            references = np.array([d.reference for d in devices if isinstance(d, AdjointBranch)])
+        return cls(group, made, sources, references)
 
     def values(self, waves: Waveforms, duration: float, scales: dict[tuple[str, str], float]) -> FloatArray:
         """What the sources play over the free phase's time, `(n_points, n_sources)`.

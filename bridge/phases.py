@@ -9,9 +9,9 @@ of several samples are found in sequence, each from the one before, where the ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,14 +64,19 @@ class Solution:
     Attributes:
         nodes: `(n_nodes + 1,)` [V] in the order of `network.nodes`, ground last.
         outputs: `(n_outputs,)` [V].
-        waveforms: the transient that settled, for `Settling` phases.
+        record: makes the waveforms of all nodes, for `Settling` phases.
         rung: position on the ladder of retries that gave the result.
     """
 
     nodes: FloatArray
     outputs: FloatArray
-    waveforms: Waveforms | None = None
+    record: Callable[[], Waveforms] | None = None
     rung: int = 0
+
+    @property
+    def waveforms(self) -> Waveforms | None:
+        """The transient that settled, for `Settling` phases."""
+        return None if self.record is None else self.record()
 
 
 @dataclass(frozen=True)
@@ -242,10 +247,10 @@ class StaticPhases:
         self._left = np.arange(len(self.targets)) if self.reduction is None else self.reduction.left
         self.left = np.zeros(len(self.targets), dtype=bool)
         self.left[self._left] = True
-        self._loaded_targets = [self.targets[k] for k in self._left]
+        self._loaded_targets = tuple(self.targets[k] for k in self._left)
         self._matrix: Any = None
         if self.reduction is not None:
-            self._loaded_targets += [f"r{name}".lower() for name in self.reduction.equivalents]
+            self._loaded_targets += tuple(f"r{name}".lower() for name in self.reduction.equivalents)
             self._matrix = self.reduction.matrix(self.reduction.values)
         self.typical = typical_sizes(flat)
         index = network.node_index
@@ -403,19 +408,15 @@ class StaticPhases:
         played = self._played(row, None if currents is None else np.atleast_2d(currents))
         signals: list[Signals] = [constant(played)] if played.size else []
         settling = self.plan.settling
-        waveforms = None
-        rung = 0
         if settling is None:
             nodes = self._expand(self.circuit.operating_point(signals)[None], row)[0]
-        else:
-            waveforms = self.circuit.transient(
-                signals, settling.duration, settling.step, first_rung=first_rung
-            )
-            rung = [r.name for r in ladder.TRANSIENT].index(self.circuit.rung)
-            check_settled(waveforms, settling)
-            waveforms = self._whole(waveforms, row)
-            nodes = np.append(waveforms.final, 0.0)
-        return Solution(nodes, nodes[self._out_plus] - nodes[self._out_minus], waveforms, rung)
+            return Solution(nodes, nodes[self._out_plus] - nodes[self._out_minus])
+        waves = self.circuit.transient(signals, settling.duration, settling.step, first_rung=first_rung)
+        rung = [r.name for r in ladder.TRANSIENT].index(self.circuit.rung)
+        check_settled(waves, settling)
+        nodes = self._expand(waves.final[None], row)[0]
+        outputs = nodes[self._out_plus] - nodes[self._out_minus]
+        return Solution(nodes, outputs, partial(self._whole, waves, row), rung)
 
 
 def typical_sizes(network: Network) -> FloatArray:

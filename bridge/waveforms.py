@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ def unit_of(name: str) -> str:
     if name.startswith("i("):
         return "A"
     return ""
+
+
+@lru_cache(maxsize=64)
+def _units(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The units of signals; most transients of a process have the same ones."""
+    return tuple(unit_of(n) for n in names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +56,7 @@ class Waveforms:
                 f"values {self.values.shape} do not fit {len(self.time)} times, {len(self.names)} names"
             )
         if not self.units:
-            object.__setattr__(self, "units", tuple(unit_of(n) for n in self.names))
+            object.__setattr__(self, "units", _units(self.names))
 
     def __getitem__(self, name: str) -> FloatArray:
         """The signal `name`, `(n_points,)`.

@@ -1,20 +1,21 @@
 """A smaller network with the same solution, for networks whose sources are short circuits.
 
 In an adjoint network an independent voltage source to ground is a short circuit. A node that such a source
-holds, and that has no other neighbours than resistors, is ground; resistors side by side are one. Where the
-free network has a conductance from every source to every node, the folded adjoint network has one from every
-node to ground.
+holds, and that has no other neighbours than resistors, is ground; resistors side by side are one, and so are
+conductances that are played back, such as those of two antiparallel diodes. Where the free network has a
+conductance from every source to every node, the folded adjoint network has one from every node to ground.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from circuits.adjoint import AdjointBranch
 from circuits.devices.base import Element
 from circuits.network import GROUND, Network
 
@@ -38,6 +39,7 @@ class Folded:
         ends: nodes at the other end of resistors to a folded node.
         links: which `parts` lie between each folded node and each of these `ends`: rows, columns and the
             positions in `parts`.
+        played: for every conductance that is played back by another one's source, the name of that one.
     """
 
     network: Network
@@ -49,6 +51,7 @@ class Folded:
     sums: sparse.csr_array
     ends: tuple[str, ...]
     links: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+    played: Mapping[str, str] = field(default_factory=dict)
 
     def currents(self, voltages: FloatArray, conductances: FloatArray) -> FloatArray:
         """The currents of the sources that were folded away, positive into their first terminal.
@@ -74,7 +77,7 @@ def fold(network: Network, keep: Collection[str] = ()) -> Folded:
 
     Args:
         network: flat; its independent voltage sources that are not driven are short circuits.
-        keep: nodes and voltage sources that must stay.
+        keep: nodes, voltage sources and conductances that must stay.
     """
     kept = {*keep, *(n for o in network.outputs for n in (o.plus, o.minus))}
     holders: dict[str, list[Element]] = {}
@@ -99,9 +102,16 @@ def fold(network: Network, keep: Collection[str] = ()) -> Folded:
     ends: dict[str, int] = {}
     number = {node: k for k, node in enumerate(held)}
     links: list[tuple[int, int, int]] = []
+    beside: dict[frozenset[str], str] = {}
+    played: dict[str, str] = {}
     for e in network.elements:
         if e.name in gone:
             continue
+        if isinstance(e.device, AdjointBranch) and e.device.keys == ("gu",) and e.name not in kept:
+            one = beside.setdefault(frozenset(e.nodes[:2]), e.name)
+            if one != e.name:
+                played[e.name] = one
+                continue
         if e.device.kind != "resistor":
             elements.append(e)
             continue
@@ -133,4 +143,5 @@ def fold(network: Network, keep: Collection[str] = ()) -> Folded:
         sums=sums,
         ends=tuple(ends),
         links=(found[:, 0], found[:, 1], found[:, 2]),
+        played=played,
     )

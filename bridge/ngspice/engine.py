@@ -130,7 +130,7 @@ class Engine(NgSpiceShared):  # type: ignore[misc]
         self.dead = True
         return 0
 
-    def command(self, text: str) -> list[str]:
+    def command(self, text: str | bytes) -> list[str]:
         """Run one command of ngspice.
 
         Args:
@@ -144,7 +144,7 @@ class Engine(NgSpiceShared):  # type: ignore[misc]
             self._ngspice_shared.ngSpice_Command(ffi.NULL)
             self._commands = 0
         self._messages = []
-        encoded = text.encode()
+        encoded = text if isinstance(text, bytes) else text.encode()
         start = time.perf_counter()
         self._ngspice_shared.ngSpice_Command(encoded)
         self.seconds += time.perf_counter() - start

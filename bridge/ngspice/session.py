@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,22 +23,19 @@ from bridge.errors import (
     TimestepError,
 )
 from bridge.ngspice import callbacks as cb
-from bridge.ngspice import ladder
 from bridge.ngspice import messages as msg
-from bridge.ngspice.drives import Signals, SourceTable, constant, in_turn
+from bridge.ngspice.circuit import Circuit, Loaded
+from bridge.ngspice.drives import Signals, SourceTable
 from bridge.ngspice.engine import Engine
-from bridge.ngspice.limits import check_limits
 from bridge.ngspice.openvaf import check_loaded, compile_module
 from bridge.ngspice.scratch import scratch
-from bridge.waveforms import Waveforms
 from circuits.deck import Deck
-from circuits.numbers import spice_number
+
+__all__ = ["Circuit", "Counts", "Session"]
 
 FloatArray = NDArray[np.float64]
 
 _TIME_SLACK = 1e-9  # of the duration: rounding of the last time point
-_FIRST = 0.01  # ngspice begins with a hundredth of its print step: here 1e-4 of the largest step
-_COMMAND = 400  # letters a command; ngspice drops what is behind some 1,000 of them without a word
 _serial = itertools.count(1)
 
 
@@ -61,211 +58,6 @@ class Counts:
     retries: int = 0
     failures: int = 0
     rungs: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass
-class _Loaded:
-    """One circuit in ngspice's memory."""
-
-    title: str
-    deck: Deck
-    table: SourceTable
-    columns: dict[int, tuple[NDArray[np.int64], int]] = field(default_factory=dict)
-    altered: dict[str, float] = field(default_factory=dict)
-    version: int = 0
-    counter: str = ""
-
-
-class Circuit:
-    """A deck in a session: alter it, drive it, run it.
-
-    Attributes:
-        deck: what was loaded.
-        rung: name of the ladder's rung that gave the last result.
-    """
-
-    def __init__(self, session: Session, deck: Deck) -> None:
-        self.session = session
-        self.deck = deck
-        self.rung = ladder.AS_GIVEN.name
-        self._altered: dict[str, float] = {}
-        self._version = 0
-        self._variants: dict[tuple[tuple[str, object], ...], _Loaded] = {}
-        self._last = self._variant(ladder.AS_GIVEN)
-
-    def alter(self, targets: Sequence[str], values: Sequence[float] | FloatArray) -> None:
-        """Set element values, for example `("r1", "@d1[area]")`; those unchanged cost nothing.
-
-        The variant of the circuit that ran last is altered at once, others when they run next.
-
-        Raises:
-            SimulationError: ngspice knows no such element or parameter.
-        """
-        known = self._altered
-        changes = [(t, v) for t, v in zip(targets, map(float, values), strict=True) if known.get(t) != v]
-        if not changes:
-            return
-        for target, _ in changes:  # unknown until the variant has taken it over
-            known.pop(target, None)
-        self._version += 1
-        self._apply(self._last, changes)
-        known.update(changes)
-        self._last.version = self._version
-
-    def _apply(self, loaded: _Loaded, changes: Sequence[tuple[str, float]]) -> None:
-        self.session.select(loaded)
-        engine = self.session.engine
-        for some in _commands(changes):
-            for target, _, _ in some:
-                loaded.altered.pop(target, None)
-            printed = engine.command(";".join(text for _, _, text in some))
-            if printed and (bad := msg.errors(printed)):
-                named = [(t, v) for t, v, _ in some if t.strip("@").split("[")[0] in bad[0].lower()]
-                target, value = named[0] if named else some[0][:2]
-                raise SimulationError(f"alter {target} = {value:g} failed: {bad[0]}")
-            loaded.altered.update((target, value) for target, value, _ in some)
-
-    def _variant(self, rung: ladder.Rung) -> _Loaded:
-        """The circuit with a rung's options, with all that was altered."""
-        loaded = self._variants.get(rung.options)
-        if loaded is None:
-            deck, counter = rung.deck(self.deck), ""
-            if rung.name == ladder.IN_SEQUENCE:
-                deck, counter = deck.with_counter()
-            loaded = self.session.load_deck(deck)
-            loaded.counter = counter
-            self._variants[rung.options] = loaded
-        if loaded.version != self._version:
-            own = loaded.altered
-            self._apply(loaded, [(t, v) for t, v in self._altered.items() if own.get(t) != v])
-            loaded.version = self._version
-        self._last = loaded
-        return loaded
-
-    def operating_point(self, signals: Sequence[Signals] = ()) -> FloatArray:
-        """The saved vectors at the operating point, `(len(deck.saves),)`.
-
-        Args:
-            signals: what the external sources play, at time 0; those left out are zero.
-
-        Raises:
-            ConvergenceError: none was found on any rung of the ladder.
-            SimulationError: this run gave no result that can be trusted.
-        """
-        failure: SimulationError | None = None
-        for rung in ladder.OPERATING_POINT:
-            try:
-                values = np.asarray(self.session.run(self._variant(rung), signals, "op")[1][0])
-            except SimulationError as error:
-                failure = self._failed(failure, error)
-                continue
-            self._passed(rung)
-            self.session.counts.operating_points += 1
-            return values
-        raise failure or ConvergenceError("no operating point")
-
-    def operating_points(self, values: FloatArray) -> FloatArray:
-        """Operating points one after another, each found from the one before: a sweep of the sources.
-
-        Each is solved to tighter tolerances than a single one (`ladder.in_sequence`). The last is compared
-        with an operating point from scratch.
-
-        Args:
-            values: of the external sources from number 0 on, `(n_points, n_sources)`.
-
-        Returns:
-            The saved vectors, `(n_points, len(deck.saves))`.
-
-        Raises:
-            ConvergenceError: one of them did not converge.
-            IncompleteError: the last differs from the operating point by more than the deck's tolerances.
-            SimulationError: this run gave no result that can be trusted.
-        """
-        if len(values) < 2:
-            rows = [self.operating_point([constant(v)]) for v in values]
-            return np.array(rows).reshape(-1, len(self.deck.saves))
-        loaded = self._variant(ladder.in_sequence(self.deck.options))
-        counts, points = self.session.counts, len(values)
-        try:
-            command = f"dc {loaded.counter} 0 {points - 1} 1"
-            found = self.session.run(loaded, [in_turn(values)], command, points + 4, points=points)[1]
-            found = np.array(found)
-            fresh = self.session.run(loaded, [constant(values[-1])], "op")[1][0]
-            options = self.deck.options
-            allowed = options.reltol * np.abs(fresh) + options.vntol
-            if (np.abs(found[-1] - fresh) > allowed).any():
-                worst = int(np.argmax(np.abs(found[-1] - fresh) / allowed))
-                raise IncompleteError(
-                    f"operating points in sequence: {self.deck.saves[worst]} ends at "
-                    f"{found[-1][worst]:.9g} V, the operating point from scratch at {fresh[worst]:.9g} V"
-                )
-        except SimulationError:
-            counts.failures += 1
-            raise
-        counts.operating_points += points
-        counts.in_sequence += points
-        self.rung = ladder.IN_SEQUENCE
-        return found
-
-    def transient(
-        self,
-        signals: Sequence[Signals],
-        duration: float,
-        step: float,
-        *,
-        uic: bool = True,
-        first_rung: int = 0,
-    ) -> Waveforms:
-        """The saved vectors over time.
-
-        Args:
-            signals: what the external sources play; those left out are zero.
-            duration: end of the transient [s]; it starts at 0.
-            step: largest time step [s].
-            uic: start from the elements' initial conditions instead of an operating point. There is
-                then no sample at t = 0.
-            first_rung: position on the ladder to start from, so that runs whose difference counts use
-                the same rung.
-
-        Raises:
-            TimestepError: the time step became too small on every rung.
-            BoundsError: a device's state left its bounds on every rung.
-            SimulationError: this run gave no result that can be trusted.
-        """
-        if not 0 < step <= duration:
-            raise ValueError(f"step {step:g} s and duration {duration:g} s: 0 < step <= duration")
-        failure: SimulationError | None = None
-        for rung in ladder.TRANSIENT[first_rung:]:
-            tmax = step * rung.step_factor
-            text = " ".join(spice_number(v) for v in (_FIRST * tmax, duration, 0.0, tmax))
-            rows = int(1.3 * duration / tmax) + 1000
-            try:
-                names, values = self.session.run(
-                    self._variant(rung), signals, f"tran {text}{' uic' if uic else ''}", rows, duration
-                )
-                check_limits(self.deck.limits, names, values[:, -1], values[:, :-1])
-            except SimulationError as error:
-                failure = self._failed(failure, error)
-                continue
-            self._passed(rung)
-            self.session.counts.transients += 1
-            return Waveforms(
-                values[:, -1].copy(), values[:, :-1], names, attrs={"rung": rung.name, "step": tmax}
-            )
-        raise failure or ConvergenceError("no transient")
-
-    def _failed(self, first: SimulationError | None, error: SimulationError) -> SimulationError:
-        self.session.counts.failures += 1
-        if self.session.engine.dead or not isinstance(error, ConvergenceError | IncompleteError):
-            raise error
-        return first or error
-
-    def _passed(self, rung: ladder.Rung) -> None:
-        self.rung = rung.name
-        if rung is not ladder.AS_GIVEN:
-            counts = self.session.counts
-            counts.retries += 1
-            counts.rungs[rung.name] = counts.rungs.get(rung.name, 0) + 1
 
 
 class Session:
@@ -297,7 +89,7 @@ class Session:
         """
         return Circuit(self, deck)
 
-    def load_deck(self, deck: Deck) -> _Loaded:
+    def load_deck(self, deck: Deck) -> Loaded:
         """Load one variant of a deck; it becomes the current circuit."""
         self._alive()
         for module in deck.modules:
@@ -314,9 +106,9 @@ class Session:
                 f"ngspice refused the netlist: {bad[0] if bad else 'it did not report the circuit'}",
                 self._evidence(deck, printed),
             )
-        return _Loaded(title, deck, SourceTable(deck.sources))
+        return Loaded(title, deck, SourceTable(deck.sources))
 
-    def select(self, loaded: _Loaded) -> None:
+    def select(self, loaded: Loaded) -> None:
         """Make a loaded circuit the current one."""
         self._alive()
         if not self.engine.select(loaded.title):
@@ -324,7 +116,7 @@ class Session:
 
     def run(
         self,
-        loaded: _Loaded,
+        loaded: Loaded,
         signals: Sequence[Signals],
         command: str,
         rows: int = 4,
@@ -370,7 +162,7 @@ class Session:
             engine.command("destroy all")
         return deck.saves, values
 
-    def _check(self, loaded: _Loaded, printed: list[str], duration: float | None, points: int) -> None:
+    def _check(self, loaded: Loaded, printed: list[str], duration: float | None, points: int) -> None:
         words, deck = self.engine.control.words, loaded.deck
         rows = int(words[cb.ROWS])
         if words[cb.UNKNOWN]:
@@ -408,7 +200,7 @@ class Session:
         if not (np.diff(time) > 0).all():
             raise IncompleteError("the transient's time does not increase", self._evidence(deck, printed))
 
-    def _columns(self, loaded: _Loaded, layout: int, with_time: bool) -> NDArray[np.int64]:
+    def _columns(self, loaded: Loaded, layout: int, with_time: bool) -> NDArray[np.int64]:
         """Columns of the deck's vectors in the callback's buffer, the time last."""
         count = int(self.engine.control.words[cb.N_VECTORS])
         key = layout * 2 + int(with_time)
@@ -448,21 +240,6 @@ class Session:
         kept = [m for m in printed if m.strip() and not m.lstrip().startswith("Reference value")]
         picked = [m for m in kept if msg.errors([m]) or msg.no_convergence([m])] or kept
         return Evidence(tuple(picked[-12:]), msg.offending_line(printed, deck.lines), path)
-
-
-def _commands(changes: Sequence[tuple[str, float]]) -> Iterator[list[tuple[str, float, str]]]:
-    """Alterations, several a command: most of a command's time does not depend on its length."""
-    some: list[tuple[str, float, str]] = []
-    length = 0
-    for target, value in changes:
-        text = f"alter {target} = {spice_number(value)}"
-        if some and length + len(text) >= _COMMAND:
-            yield some
-            some, length = [], 0
-        some.append((target, value, text))
-        length += len(text) + 1
-    if some:
-        yield some
 
 
 def _canonical(name: str) -> str:

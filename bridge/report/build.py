@@ -10,6 +10,7 @@ import jinja2
 from bridge.experiment.store import write_atomic
 from bridge.report import sections
 from bridge.report.data import RunData, load
+from bridge.report.outcome import recovered, spikes
 from bridge.report.parts import Section
 from bridge.report.programming import programming
 from bridge.report.robustness import robustness
@@ -17,6 +18,8 @@ from bridge.report.sample import sample
 
 _SECTIONS: tuple[Callable[[RunData], Section | None], ...] = (
     sections.training,
+    recovered,
+    spikes,
     sections.parameters,
     programming,
     sections.network,

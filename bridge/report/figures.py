@@ -125,7 +125,7 @@ def parameters_before_after(parameters: pd.DataFrame) -> Markup:
             bounds = [b for b in (np.nanmin(lower), np.nanmax(upper)) if np.isfinite(b)]
             limits = log_limits(np.concatenate([initial, final, bounds]), 0.04)
             left, right = figure.add_subplot(grid[row, 0]), figure.add_subplot(grid[row, 1])
-            left.set_title(f"{group}: {len(part):,} parameters")
+            left.set_title(f"{group}: {len(part):,} parameter{'s' if len(part) > 1 else ''}")
             _histogram(left, initial, final, limits)
             _scatter(right, initial, final, limits)
             for bound in bounds:

@@ -36,6 +36,10 @@ def programming(data: RunData) -> Section | None:
         ("pulses" if kind != "ideal" else "devices written", count(np.nansum(pulses))),
         ("error, last epoch", percent(finite[-1] if finite.size else None)),
     ]
+    missed = column(data.metrics, "missed")
+    if kind == "write_verify" and np.isfinite(missed).any():
+        last = missed[np.isfinite(missed)][-1]
+        rows.append(("devices outside of the tolerance, last epoch", f"{last:.4g}, mean of its writes"))
     return Section("Programming", _figure(data.metrics, kind), caption, Table((), rows))
 
 

@@ -65,6 +65,21 @@ def test_held_nodes_become_ground_and_parallel_resistors_one() -> None:
     assert left == pytest.approx(total - lost)
 
 
+def test_antiparallel_diodes_are_played_back_by_one_source() -> None:
+    net = network(diodes=1.0)
+    whole = adjoint(net.flat()).network
+    folded = fold(whole)
+    diodes = [e for e in net.flat().elements if e.device.kind == "diode"]
+    pairs = {frozenset(e.nodes) for e in diodes}
+    assert len(diodes) == 2 * len(pairs) > 2
+    left = [e.name for e in folded.network.elements if e.device.kind == "adjoint_branch"]
+    assert len(left) == len(pairs)
+    assert set(folded.played.values()) == set(left)
+    assert {*folded.played, *left} == {e.name for e in diodes}
+    one = diodes[0].name
+    assert one not in fold(whole, keep=[one]).played
+
+
 def test_nodes_of_outputs_and_of_reactances_are_kept() -> None:
     net = network().flat()
     held = net.drives[0].source

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bridge.ngspice.session import Session
 from circuits.deck import Deck
-from circuits.numbers import spice_number
+from circuits.numbers import spice_number, spice_numbers
 
 finite = st.floats(min_value=-1e300, max_value=1e300, allow_subnormal=False)
 
@@ -42,6 +42,23 @@ def test_known_numbers(value: float, text: str) -> None:
 def test_what_is_not_finite_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="cannot be written"):
         spice_number(value)
+
+
+positive = st.floats(min_value=1e-40, max_value=1e40, allow_subnormal=False)
+
+
+@given(st.lists(positive, max_size=8) | st.lists(finite, max_size=8))
+@example([1e-9, 1.0, 1e15, 0.1, 1e6 / 3, 1e9 / 3, 1e14 / 3, 1e15 / 3, 1e16 / 3, 1e-84 / 3, 1e-85 / 3])
+@example([2.0 / 3.0, -2.0 / 3.0])
+@example([2.0 / 3.0, 0.0])
+def test_many_numbers_are_written_like_one(values: list[float]) -> None:
+    assert spice_numbers(np.array(values)) == [spice_number(v).encode() for v in values]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_one_of_many_that_is_not_finite_is_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match="cannot be written"):
+        spice_numbers(np.array([1.0 / 3.0, bad]))
 
 
 def test_netlist_and_alter_read_the_same_double(session: Session) -> None:

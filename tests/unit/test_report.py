@@ -186,6 +186,24 @@ def test_shows_every_section_and_the_numbers_of_the_folder(tmp_path: Path) -> No
     assert {"41", "43", "47"} <= set(page.words)
 
 
+def test_recovered_values_and_spikes_have_sections(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    row = {"unit": "mS/cm^2", "initial": 163.51, "found": 119.86, "true": 120.0, "relative_error": -0.001167}
+    results["recovered"] = {"cell0_na.conductance": row}
+    results |= {
+        "test_spikes_on_time": 0.75, "test_worst_shift": 1.52e-4,
+        "test_missing_spikes": 2, "test_extra_spikes": 1,
+    }  # fmt: skip
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    page = Page(write_report(folder))
+    assert page.headings[1:3] == ["Recovered values", "Spikes"]
+    assert "cell0_na.conductance mS/cm^2 163.51 119.86 120 \N{MINUS SIGN}0.117%" in page.text
+    assert "targets on time 75.00 %" in page.text
+    assert "152 us" in page.text or "152 µs" in page.text
+    assert "missing spikes 2 spikes without a target 1" in page.text
+
+
 def test_names_cannot_inject_markup(tmp_path: Path) -> None:
     page = Page(write_report(make_run(tmp_path / "run", name=HOSTILE, group=HOSTILE)))
     assert not {"img", "script"} & {tag for tag, _ in page.tags}

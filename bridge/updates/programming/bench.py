@@ -118,11 +118,11 @@ class Bench:
         known = contexts(network, time_scale, self.realised)
         self._elements = [network.element(n) for n in names]
         self._contexts = [known[n] for n in names]
-        self._starts = [
+        self._starts = tuple(
             device.alter_target(e, s.initial, c)
             for e, c in zip(self._elements, self._contexts, strict=True)
             for s in device.states
-        ]
+        )
         self._scales = np.array([s.scale for s in device.states])
         low, high = np.array(device.bounds).T
         self._low, self._high = low, high
