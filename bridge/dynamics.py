@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
-from bridge.groups import Group, Names, Playback, columns, make_group, pick
+from bridge.groups import Columns, Group, Names, Playback, columns, make_group, pick
 from bridge.ngspice import openvaf
 from bridge.ngspice.drives import Signals
 from bridge.ngspice.session import Circuit, Session
@@ -32,6 +31,7 @@ from circuits.network import Network
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+Scales = dict[tuple[str, str], float]
 
 FIXED_GRID = SolverOptions(trtol=1e6)
 """Options under which the time points depend on the largest step only, not on parameters."""
@@ -39,6 +39,11 @@ FIXED_GRID = SolverOptions(trtol=1e6)
 _SENSED = {"inductor": "i(l{})", "voltage_source": "i(v{})", "cccs": "i(vsense_{})", "ccvs": "i(vsense_{})"}
 _ADJOINT_SENSED = {**_SENSED, "vcvs": "i(e{})", "adjoint_transfer": "i(vsense_{})"}
 _ADJOINT_BRANCH = {"ccvs": "i(h{})"}
+
+
+_TOGETHER = 4  # samples a task of a gradient, at most
+_WAITING = 4  # arrays of the size of a free trajectory that a sample keeps meanwhile
+_MEMORY = 64e6  # bytes that they may take
 
 
 def nodes_of(network: Network, deck_saves: Sequence[str]) -> tuple[str, ...]:
@@ -76,6 +81,14 @@ class DynamicPlan:
     def task_size(self, samples: int) -> int:
         """Samples a task: one transient is work enough."""
         return 1
+
+    def gradient_size(self, samples: int) -> int:
+        """Samples a task of a gradient: their free phases run one after another, then their adjoint ones.
+
+        Their waveforms wait in memory; it must not depend on the workers.
+        """
+        each = 8 * _WAITING * len(self.saves()) * self.duration / self.step
+        return max(1, min(_TOGETHER, samples // 8, int(_MEMORY / each)))
 
     @cached_property
     def flat(self) -> Network:
@@ -141,6 +154,21 @@ def adjoint_deck(plan: DynamicPlan, made: Adjoint) -> Deck:
     return build_deck(made.network, options, saves=saves, time_scale=plan.duration)
 
 
+@dataclass(frozen=True)
+class AdjointPhase:
+    """An adjoint phase that is ready to run.
+
+    Attributes:
+        signals: nudges and playback, reversed in time.
+        span: its duration [s].
+        scales: the scale of every adjoint state by element and state.
+    """
+
+    signals: list[Signals]
+    span: float
+    scales: Scales
+
+
 def score(loss: Any, time: FloatArray, outputs: FloatArray) -> FloatArray:
     """What a loss classifies by, `(n_scores,)`; the last sample of the outputs where it does not say."""
     averages = getattr(loss, "averages", None)
@@ -155,10 +183,12 @@ class DynamicPhases:
         parameters: current values of the trainable parameters, `(n_trainable,)`.
         transistors: how they are linearised, one of `bridge.transistors.WAYS`.
         charges: whether the adjoint network has the transistors' charges.
+        source_currents: whether adjoint signals have the currents of sources that were folded away.
     """
 
     transistors = "auto"
     charges = True
+    source_currents = False
 
     def __init__(self, plan: DynamicPlan, session: Session | None = None) -> None:
         self.plan = plan
@@ -167,6 +197,8 @@ class DynamicPhases:
         flat = plan.flat
         self.targets = plan.targets()
         self.families = device_families(flat)
+        kinds = {device.kind for device, _, _ in self.families}
+        self.source_currents = not plan.from_rest or "voltage_source" in kinds
         self.typical = typical_sizes(flat)
         self.parameters = flat.parameters
         self._adjoint: tuple[Adjoint, Circuit] | None = None
@@ -175,6 +207,7 @@ class DynamicPhases:
         self._valued: Network | None = None
         self._groups: dict[Names, tuple[Group, list[tuple[str, IntArray, IntArray]]]] = {}
         self._playback: list[Playback] | None = None
+        self._columns = Columns.of([])
         self._folded: Folded | None = None
         self._resistors: Names = ()
         self.extra: dict[str, Circuit] = {}  # circuits that estimators keep loaded
@@ -191,6 +224,10 @@ class DynamicPhases:
     def run(self, task: Any) -> Any:
         """Do a task on these phases."""
         return task.run(self)
+
+    def begin(self, task: Any) -> Any:
+        """Do the simulator's part of a task; what is left, if anything, is returned as `Later`."""
+        return getattr(task, "begin", task.run)(self)
 
     def usage(self) -> dict[str, Any]:
         """Counts since the start and the time spent inside the simulator [s]."""
@@ -298,11 +335,23 @@ class DynamicPhases:
         folded = self._folded
         if folded is None or not folded.nodes:
             return waves
+        nodes, sources = self._folded_names
+        zeros = np.zeros((len(waves), len(nodes)))
+        if not self.source_currents:
+            return Waveforms(
+                waves.time, np.hstack([waves.values, zeros]), waves.names + nodes, attrs=waves.attrs
+            )
         voltages = pick(waves.values, columns(waves.names, tuple(f"v({n})".lower() for n in folded.ends)))
         currents = folded.currents(voltages, self.group(folded.parts).values["conductance"])
-        names = [f"v({n})".lower() for n in folded.nodes] + [f"i(v{s})".lower() for s in folded.sources]
-        values = np.hstack([waves.values, np.zeros_like(currents), currents])
-        return Waveforms(waves.time, values, (*waves.names, *names), attrs=waves.attrs)
+        values = np.hstack([waves.values, zeros, currents])
+        return Waveforms(waves.time, values, waves.names + nodes + sources, attrs=waves.attrs)
+
+    @cached_property
+    def _folded_names(self) -> tuple[Names, Names]:
+        folded = self._folded
+        assert folded is not None
+        nodes = tuple(f"v({n})".lower() for n in folded.nodes)
+        return nodes, tuple(f"i(v{s})".lower() for s in folded.sources)
 
     @property
     def valued(self) -> Network:
@@ -311,21 +360,17 @@ class DynamicPhases:
             self._valued = self.plan.flat.with_parameters(self.parameters)
         return self._valued
 
-    def adjoint(
+    def adjoint_phase(
         self, waves: Waveforms, nudges: Signals, end: float | None = None, length: float | None = None
-    ) -> tuple[Waveforms, dict[tuple[str, str], float]]:
-        """The adjoint phase.
+    ) -> AdjointPhase:
+        """What an adjoint phase plays.
 
         Args:
             waves: the free trajectory.
             nudges: `+e` reversed in time, for the outputs.
             end: free time at which it begins [s]; the end of the transient when left out.
             length: for how long it runs [s]; to the start of the transient when left out.
-
-        Returns:
-            The adjoint signals over `tau`, and the scale of every adjoint state by element and state.
         """
-        circuit = self.adjoint_circuit()[1]
         sources, values, scales = self.playback(waves)
         signals = [nudges]
         if sources:
@@ -333,11 +378,14 @@ class DynamicPhases:
             if end is not None:
                 reverse = reverse - (self.plan.duration - end)
             signals.append(Signals(sources, values[::-1].copy(), reverse, order=3))
-        span = length or end or self.plan.duration
-        found = circuit.transient(signals, span, self.plan.step, uic=True)
-        return self.unfold(found), scales
+        return AdjointPhase(signals, length or end or self.plan.duration, scales)
 
-    def playback(self, waves: Waveforms) -> tuple[tuple[int, ...], FloatArray, dict[tuple[str, str], float]]:
+    def adjoint(self, phase: AdjointPhase) -> Waveforms:
+        """The adjoint signals over `tau`."""
+        circuit = self.adjoint_circuit()[1]
+        return self.unfold(circuit.transient(phase.signals, phase.span, self.plan.step, uic=True))
+
+    def playback(self, waves: Waveforms) -> tuple[tuple[int, ...], FloatArray, Scales]:
         """What the adjoint network plays back, in the free phase's own time.
 
         Args:
@@ -361,19 +409,18 @@ class DynamicPhases:
             groups = [self.group(tuple(names)) for names in alike.values()]
             self._playback = [Playback.of(group, made, place) for group in groups]
             self._transistors = played_by(made.network, place)
-        sources: list[int] = []
+            self._columns = Columns.of([s for part in self._playback for s in part.sources])
         blocks: list[FloatArray] = []
-        scales: dict[tuple[str, str], float] = {}
+        scales: Scales = {}
         for part in self._playback:
             self.group(part.group.names)  # takes over the present parameters
-            sources += part.sources
             blocks.append(part.values(waves, self.plan.duration, scales))
-        found = np.hstack(blocks) if blocks else np.zeros((len(waves), 0))
-        sources, found = _summed(sources, found)
+        found = self._columns.summed(np.hstack(blocks)) if blocks else np.zeros((len(waves), 0))
+        sources = self._columns.sources
         if self._transistors.sources:
-            sources += self._transistors.sources
+            sources = (*sources, *self._transistors.sources)
             found = np.hstack([found, self._transistors.values(*linearisation(self, waves)[1:])])
-        return tuple(sources), found, scales
+        return sources, found, scales
 
     def bench(self, elements: list[Element]) -> Bench:
         """The circuit that measures these transistors one by one, with their present parameters."""
@@ -382,15 +429,6 @@ class DynamicPhases:
             self._benches[names] = Bench(elements, self.plan.options, self.session)
         self._benches[names].update(elements)
         return self._benches[names]
-
-
-def _summed(sources: list[int], values: FloatArray) -> tuple[list[int], FloatArray]:
-    """Every source once, with the sum of its columns of `(n_points, n)`."""
-    once, place = np.unique(np.array(sources, dtype=np.int64), return_inverse=True)
-    if len(once) == len(sources):
-        return sources, values
-    ones = sparse.csr_array((np.ones(len(place)), (place, np.arange(len(place)))))
-    return once.tolist(), np.asarray((ones @ values.T).T)
 
 
 def _adjoint_targets(flat: Network, made: Adjoint) -> tuple[Names, IntArray, FloatArray]:

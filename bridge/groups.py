@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from bridge.waveforms import Waveforms
 from circuits.adjoint import Adjoint, AdjointBranch, playback_source
@@ -194,3 +195,29 @@ class Playback:
         if "cu" in found and isinstance(device, Behavioural):
             found["cu"] /= self.references
         return np.hstack(list(found.values()))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Sources that are played once each, though several elements may share one.
+
+    Attributes:
+        sources: their positions.
+        sums: which columns each is the sum of, `(n_sources, n_columns)`; `None` where it is one each.
+    """
+
+    sources: tuple[int, ...]
+    sums: sparse.csr_array | None
+
+    @classmethod
+    def of(cls, sources: Sequence[int]) -> Columns:
+        """Of the source of every column."""
+        once, place = np.unique(np.array(sources, dtype=np.int64), return_inverse=True)
+        if len(once) == len(sources):
+            return cls(tuple(sources), None)
+        ones = sparse.csr_array((np.ones(len(place)), (place, np.arange(len(place)))))
+        return cls(tuple(once.tolist()), ones)
+
+    def summed(self, values: FloatArray) -> FloatArray:
+        """What the sources play, `(n_points, n_sources)`, of columns `(n_points, n_columns)`."""
+        return values if self.sums is None else np.asarray((self.sums @ values.T).T)

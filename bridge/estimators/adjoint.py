@@ -8,13 +8,13 @@ of parameters. Source: Director and Rohrer, IEEE Trans. Circuit Theory 16, 318 (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from bridge.dynamics import DynamicPhases, DynamicPlan, score
+from bridge.dynamics import DynamicPhases, DynamicPlan, Scales, score
 from bridge.errors import UnsupportedElementError
 from bridge.estimators.base import DynamicBatch, Estimator, FloatArray, Gradient
 from bridge.estimators.sensitivities import Trajectories, gradients, meet, source_gradient
@@ -22,10 +22,14 @@ from bridge.estimators.tail import adjoint_tail
 from bridge.estimators.truncation import Piece, Truncation, whole
 from bridge.losses.waveform import WaveformLoss, WaveformValue
 from bridge.ngspice.drives import Signals
+from bridge.ngspice.later import Later
 from bridge.quadrature import reversed_times, trapezoid_weights
 from bridge.transistors import check_transistors, checked_way
 from bridge.waveforms import Waveforms
 from circuits.adjoint import adjoint
+
+Found = tuple[float, FloatArray, FloatArray]
+"""A sample's loss, gradient `(n_trainable,)` and score."""
 
 
 def error_signal(waves: Waveforms, loss: WaveformValue, duration: float, probes: int = 0) -> Signals:
@@ -68,27 +72,59 @@ def nudge_factor(phases: DynamicPhases, waves: Waveforms, loss: WaveformValue) -
     return phases.largest_conductance / peak if peak > 0.0 else 1.0
 
 
-def reverse_path(phases: DynamicPhases, waves: Waveforms, loss: WaveformValue, part: Piece) -> Trajectories:
-    """The free trajectory and the adjoint one of a piece of the error.
+@dataclass(frozen=True)
+class Job:
+    """A piece of a sample's error that an adjoint phase carries back.
 
-    Args:
-        phases: the network.
-        waves: its free trajectory.
+    Attributes:
+        waves: the free trajectory.
         loss: the loss and its derivative.
         part: which errors count, and how far they reach back.
     """
-    found, duration, rest = part.error(loss), phases.plan.duration, phases.plan.from_rest
-    nudges = part.shifted(error_signal(waves, found, duration, len(phases.plan.network.probes)), duration)
-    factor = nudge_factor(phases, waves, found)
-    small = Signals(nudges.sources, nudges.values * factor, nudges.times)
-    scaled, scales = phases.adjoint(waves, small, part.end, part.length)
-    reply = replace(scaled, values=scaled.values / factor)
-    tail = np.zeros(len(reply.names))
-    if not rest and part.reach == 0.0:
-        tail = adjoint_tail(phases, waves, reply, scales)
+
+    waves: Waveforms
+    loss: WaveformValue
+    part: Piece
+
+
+def reverse_phases(phases: DynamicPhases, jobs: Sequence[Job]) -> Callable[[], list[Trajectories]]:
+    """Simulate the adjoint phase of each job; what is returned pairs it with the free trajectory.
+
+    All that is computed before the adjoint phases is computed for all jobs, then the phases run one after
+    another: between two of them nothing else pushes the simulator's data out of the processor's caches.
+    """
+    duration, probes = phases.plan.duration, len(phases.plan.network.probes)
+    found, factors, ready = [], [], []
+    for job in jobs:
+        loss, part = job.part.error(job.loss), job.part
+        nudges = part.shifted(error_signal(job.waves, loss, duration, probes), duration)
+        factor = nudge_factor(phases, job.waves, loss)
+        small = Signals(nudges.sources, nudges.values * factor, nudges.times)
+        ready.append(phases.adjoint_phase(job.waves, small, part.end, part.length))
+        found.append(loss)
+        factors.append(factor)
+    replies = [phases.adjoint(one) for one in ready]
+    scaled = [replace(r, values=r.values / factor) for r, factor in zip(replies, factors, strict=True)]
+    tails = [_tail(phases, *some) for some in zip(jobs, scaled, (one.scales for one in ready), strict=True)]
+    return lambda: [
+        _pairing(phases, *some)
+        for some in zip(jobs, found, scaled, (one.scales for one in ready), tails, strict=True)
+    ]
+
+
+def _tail(phases: DynamicPhases, job: Job, reply: Waveforms, scales: Scales) -> FloatArray:
+    if phases.plan.from_rest or job.part.reach > 0.0:
+        return np.zeros(len(reply.names))
+    return adjoint_tail(phases, job.waves, reply, scales)
+
+
+def _pairing(
+    phases: DynamicPhases, job: Job, loss: WaveformValue, reply: Waveforms, scales: Scales, tail: FloatArray
+) -> Trajectories:
+    rest, part = phases.plan.from_rest, job.part
     reply = part.padded(reply)
-    pairing = meet(waves, reply, part.end, scales=scales, tail=tail, from_rest=rest)
-    if found.terminal.any():  # the first interval's integral is the backward Euler step's
+    pairing = meet(job.waves, reply, part.end, scales=scales, tail=tail, from_rest=rest)
+    if loss.terminal.any():  # the first interval's integral is the backward Euler step's
         pairing["weights"][0] = reply.time[0]
     return Trajectories(**pairing)
 
@@ -101,8 +137,62 @@ def pieces_gradient(
     for part in pieces:
         error = part.error(loss)
         if error.derivative.any() or error.terminal.any():
-            total += gradients(phases, reverse_path(phases, waves, loss, part))
+            total += gradients(phases, reverse_phases(phases, [Job(waves, loss, part)])()[0])
     return total
+
+
+@dataclass(frozen=True)
+class AdjointSamples:
+    """Some samples: their losses, gradients and scores."""
+
+    batch: DynamicBatch
+    loss: WaveformLoss
+    transistors: str = "auto"
+    truncation: Truncation | None = None
+
+    def run(self, phases: DynamicPhases) -> list[Found]:
+        """Loss, gradient `(n_trainable,)` and score of every sample."""
+        found: list[Found] = self.begin(phases).finish()
+        return found
+
+    def begin(self, phases: DynamicPhases) -> Later:
+        """Simulate; the sums of the gradients are left."""
+        frees = self.free(phases)
+        if self.truncation is None:
+            finish = self._prepared(phases, frees)
+            return Later(
+                lambda: [
+                    (f.value, gradients(phases, p), s) for (_, f, s), p in zip(frees, finish(), strict=True)
+                ]
+            )
+        duration, results = phases.plan.duration, []
+        for waves, found, shown in frees:
+            pieces = self.truncation.pieces(waves.time, duration)
+            results.append((found.value, pieces_gradient(phases, waves, found, pieces), shown))
+        return Later(lambda: results)
+
+    def free(self, phases: DynamicPhases) -> list[tuple[Waveforms, WaveformValue, FloatArray]]:
+        """Free phase, loss and score of every sample."""
+        phases.transistors = self.transistors
+        results = []
+        every = [phases.free(self.batch.signals(k)) for k in range(len(self.batch))]
+        for waves, target in zip(every, self.batch.targets, strict=True):
+            outputs = phases.outputs(waves)
+            found = self.loss.evaluate(waves.time, outputs, target)
+            results.append((waves, found, score(self.loss, waves.time, outputs)))
+        return results
+
+    def trajectories(
+        self, phases: DynamicPhases, frees: Sequence[tuple[Waveforms, WaveformValue, FloatArray]]
+    ) -> list[Trajectories]:
+        """The free and the adjoint trajectory of every sample."""
+        return self._prepared(phases, frees)()
+
+    def _prepared(
+        self, phases: DynamicPhases, frees: Sequence[tuple[Waveforms, WaveformValue, FloatArray]]
+    ) -> Callable[[], list[Trajectories]]:
+        duration = phases.plan.duration
+        return reverse_phases(phases, [Job(w, found, whole(w.time, duration)) for w, found, _ in frees])
 
 
 @dataclass(frozen=True)
@@ -115,27 +205,26 @@ class AdjointTask:
     transistors: str = "auto"
     truncation: Truncation | None = None
 
-    def run(self, phases: DynamicPhases) -> tuple[float, FloatArray, FloatArray]:
+    @property
+    def _alone(self) -> AdjointSamples:
+        k = self.sample
+        b = self.batch
+        one = DynamicBatch(b.times, b.drives[k : k + 1], b.targets[k : k + 1])
+        return AdjointSamples(one, self.loss, self.transistors, self.truncation)
+
+    def run(self, phases: DynamicPhases) -> Found:
         """Loss, gradient `(n_trainable,)` and score of the sample."""
-        if self.truncation is None:
-            value, shown, paths = self.trajectories(phases)
-            return value, gradients(phases, paths), shown
-        waves, found, shown = self.free(phases)
-        pieces = self.truncation.pieces(waves.time, phases.plan.duration)
-        return found.value, pieces_gradient(phases, waves, found, pieces), shown
+        return self._alone.run(phases)[0]
 
     def free(self, phases: DynamicPhases) -> tuple[Waveforms, WaveformValue, FloatArray]:
         """The sample's free phase, its loss and its score."""
-        phases.transistors = self.transistors
-        waves = phases.free(self.batch.signals(self.sample))
-        outputs = phases.outputs(waves)
-        found = self.loss.evaluate(waves.time, outputs, self.batch.targets[self.sample])
-        return waves, found, score(self.loss, waves.time, outputs)
+        return self._alone.free(phases)[0]
 
     def trajectories(self, phases: DynamicPhases) -> tuple[float, FloatArray, Trajectories]:
         """Loss and score of the sample, and its free and adjoint trajectories."""
-        waves, found, shown = self.free(phases)
-        return found.value, shown, reverse_path(phases, waves, found, whole(waves.time, phases.plan.duration))
+        frees = self._alone.free(phases)
+        _, found, shown = frees[0]
+        return found.value, shown, self._alone.trajectories(phases, frees)[0]
 
 
 @dataclass(frozen=True)
@@ -149,6 +238,7 @@ class SourceGradientTask:
     def run(self, phases: DynamicPhases) -> tuple[FloatArray, FloatArray]:
         """Times `(n_points,)` [s] and gradients `(n_points, n_drives)` [1 / (source unit s)]."""
         task = AdjointTask(self.batch, self.sample, self.loss)
+        phases.source_currents = True
         paths = task.trajectories(phases)[2]
         network, duration = phases.plan.flat, phases.plan.duration
         found = [source_gradient(network.element(d.source), paths, duration) for d in network.drives]
@@ -185,16 +275,16 @@ class AdjointNetwork(Estimator):
         adjoint(plan.flat)
         check_transistors(plan.flat, self.transistors, charges=True)
 
-    def tasks(self, plan: DynamicPlan, batch: DynamicBatch, loss: WaveformLoss) -> Sequence[AdjointTask]:
-        """One task a sample."""
-        return [AdjointTask(one, 0, loss, self.transistors, self.truncation) for one in batch.chunks(1)]
+    def tasks(self, plan: DynamicPlan, batch: DynamicBatch, loss: WaveformLoss) -> Sequence[Any]:
+        """Some samples a task."""
+        pieces = batch.chunks(plan.gradient_size(len(batch)))
+        return [AdjointSamples(some, loss, self.transistors, self.truncation) for some in pieces]
 
-    def combine(
-        self, plan: DynamicPlan, batch: DynamicBatch, results: Sequence[tuple[float, FloatArray, FloatArray]]
-    ) -> Gradient:
+    def combine(self, plan: DynamicPlan, batch: DynamicBatch, results: Sequence[Sequence[Found]]) -> Gradient:
         """Mean over the batch."""
-        losses = np.array([r[0] for r in results])
-        return Gradient(losses, np.mean([r[1] for r in results], axis=0), np.array([r[2] for r in results]))
+        each = [found for some in results for found in some]
+        losses = np.array([r[0] for r in each])
+        return Gradient(losses, np.mean([r[1] for r in each], axis=0), np.array([r[2] for r in each]))
 
 
 class TruncatedAdjoint(AdjointNetwork):
@@ -245,3 +335,7 @@ class NudgedEstimator(AdjointNetwork):
             raise UnsupportedElementError(
                 probe, "its current is an output, which cannot be nudged here", "use the estimator adjoint"
             )
+
+    def combine(self, plan: DynamicPlan, batch: DynamicBatch, results: Sequence[Any]) -> Gradient:
+        """Mean over the batch, of one sample a task."""
+        return super().combine(plan, batch, [[found] for found in results])

@@ -16,8 +16,8 @@ import numpy as np
 
 from bridge.dynamics import DynamicPhases, DynamicPlan, score
 from bridge.errors import UnsupportedElementError
-from bridge.estimators.adjoint import NudgedEstimator
-from bridge.estimators.base import DynamicBatch, FloatArray
+from bridge.estimators.adjoint import Found, NudgedEstimator
+from bridge.estimators.base import DynamicBatch
 from bridge.losses.waveform import WaveformLoss
 from bridge.ngspice.drives import Signals
 from bridge.quadrature import trapezoid_weights
@@ -32,7 +32,7 @@ class CausalTask:
     loss: WaveformLoss
     relative_beta: float
 
-    def run(self, phases: DynamicPhases) -> tuple[float, FloatArray, FloatArray]:
+    def run(self, phases: DynamicPhases) -> Found:
         """Loss, estimate `(n_trainable,)` and score of the sample."""
         plan = phases.plan
         drives = self.batch.signals(self.sample)
@@ -74,8 +74,6 @@ class Causal(NudgedEstimator):
                     "use the estimator adjoint",
                 )
 
-    def tasks(  # type: ignore[override]
-        self, plan: DynamicPlan, batch: DynamicBatch, loss: WaveformLoss
-    ) -> Sequence[CausalTask]:
+    def tasks(self, plan: DynamicPlan, batch: DynamicBatch, loss: WaveformLoss) -> Sequence[CausalTask]:
         """One task a sample."""
         return [CausalTask(one, 0, loss, self.relative_beta) for one in batch.chunks(1)]

@@ -18,7 +18,7 @@ from scipy.integrate import cumulative_trapezoid
 
 from bridge.dynamics import DynamicPhases, DynamicPlan, score
 from bridge.errors import UnsupportedElementError
-from bridge.estimators.adjoint import NudgedEstimator
+from bridge.estimators.adjoint import Found, NudgedEstimator
 from bridge.estimators.base import DynamicBatch, FloatArray
 from bridge.estimators.echo import check_echo, echo_network, initial_state
 from bridge.estimators.sensitivities import Trajectories, gradients, meet
@@ -39,7 +39,7 @@ class LagrangianTask:
     loss: WaveformLoss
     relative_beta: float
 
-    def run(self, phases: DynamicPhases) -> tuple[float, FloatArray, FloatArray]:
+    def run(self, phases: DynamicPhases) -> Found:
         """Loss, gradient `(n_trainable,)` and score of the sample."""
         plan = phases.plan
         waves = phases.free(self.batch.signals(self.sample))
@@ -164,8 +164,6 @@ class Lagrangian(NudgedEstimator):
                     entry.element, "its initial flux has no signal in the echo", "use the estimator adjoint"
                 )
 
-    def tasks(  # type: ignore[override]
-        self, plan: DynamicPlan, batch: DynamicBatch, loss: WaveformLoss
-    ) -> Sequence[LagrangianTask]:
+    def tasks(self, plan: DynamicPlan, batch: DynamicBatch, loss: WaveformLoss) -> Sequence[LagrangianTask]:
         """One task a sample."""
         return [LagrangianTask(one, 0, loss, self.relative_beta) for one in batch.chunks(1)]

@@ -7,7 +7,7 @@ the free signals are taken at `T - tau`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from circuits.devices.fractional import Transfer
 from circuits.devices.mosfet_linear import polarity, vector
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 Port = tuple[Names, Names]
 
 _TABLE = 500
@@ -60,17 +61,8 @@ class Trajectories:
         total = np.einsum("t,tk,tk->k", self.weights, self.reverse @ free, signal)
         return np.asarray(total + free[0] * tail)
 
-    @cached_property
-    def _reversed_values(self) -> FloatArray:
-        """Weighted free signals at the adjoint's time points, with a column for ground."""
-        return self._reversed(self.free.values)
-
-    @cached_property
-    def _reversed_rates(self) -> FloatArray:
-        """Weighted rates of the free signals at the adjoint's time points, with a column for ground."""
-        return self._reversed(derivative(self.free.time, self.free.values))
-
     def _reversed(self, signals: FloatArray) -> FloatArray:
+        """Weighted free signals `(n_free, k)` at the adjoint's time points."""
         return np.asarray(self.weights[:, None] * (self.reverse @ signals))
 
     def branches(self, free_ends: Port, adjoint_ends: Port, rate: bool = False) -> FloatArray:
@@ -81,9 +73,11 @@ class Trajectories:
             adjoint_ends: signals at the ends of each adjoint branch.
             rate: take `du/dt` instead of `u`; it is zero before the start of the transient.
         """
-        p, n = (columns(self.free.names, names) for names in free_ends)
-        q, m = (columns(self.adjoint.names, names) for names in adjoint_ends)
-        signal, reply = self._reversed_rates if rate else self._reversed_values, self.adjoint.values
+        used, (p, n) = _used(self.free.names, free_ends)
+        replying, (q, m) = _used(self.adjoint.names, adjoint_ends)
+        signal = self.free.values[:, used]
+        signal = self._reversed(derivative(self.free.time, signal) if rate else signal)
+        reply = self.adjoint.values[:, replying]
         if signal.shape[1] * reply.shape[1] < _TABLE * len(p):  # all pairs of signals cost less
             table = np.zeros((signal.shape[1] + 1, reply.shape[1] + 1))
             table[:-1, :-1] = signal.T @ reply
@@ -92,7 +86,8 @@ class Trajectories:
             u = pick(signal, p) - pick(signal, n)
             total = np.einsum("tk,tk->k", u, pick(reply, q) - pick(reply, m))
         if not rate and self.tail.any():
-            start, tail = np.append(self.free.values[0], 0.0), np.append(self.tail, 0.0)
+            start = np.append(self.free.values[0][used], 0.0)
+            tail = np.append(self.tail[replying], 0.0)
             total = total + (start[p] - start[n]) * (tail[q] - tail[m])
         return np.asarray(total)
 
@@ -115,6 +110,14 @@ class Trajectories:
         """The adjoint voltage between two nodes and its integral after the end."""
         value, tail = self.across(((f"v({p})".lower(),), (f"v({n})".lower(),)))
         return value[:, 0], float(tail[0])
+
+
+@lru_cache(maxsize=64)
+def _used(names: Names, ends: Port) -> tuple[IntArray, tuple[IntArray, IntArray]]:
+    """The columns that branches end at, and each end as a position among them, behind the last for ground."""
+    plus, minus = (columns(names, e) for e in ends)
+    every, place = np.unique(np.concatenate([plus, minus]), return_inverse=True)
+    return every[every < len(names)], (place[: len(plus)], place[len(plus) :])
 
 
 def meet(free: Waveforms, adjoint: Waveforms, duration: float, **more: Any) -> dict[str, Any]:

@@ -13,6 +13,11 @@ _ERROR = re.compile(
     r"|.*cannot recover|.*simulation\(s\) aborted|.*run simulation.* aborted)",
     re.IGNORECASE,
 )
+_SUSPICIOUS = re.compile(
+    "error|fatal|not a valid|find model|find a valid|unknown|unrecognized|undefined|no such|out of bounds"
+    "|not parsed|cannot recover|aborted|transient op",
+    re.IGNORECASE,
+)
 _TIMESTEP = re.compile(r"timestep too small", re.IGNORECASE)
 _CONVERGENCE = re.compile(
     r"(no convergence|failed to converge|iteration limit|dc solution failed|singular matrix"
@@ -33,6 +38,11 @@ def strip(message: str) -> str:
         if message.startswith(prefix):
             return message[len(prefix) :]
     return message
+
+
+def suspicious(messages: Iterable[str]) -> bool:
+    """Whether any message could be one of `errors` or of `pseudo_transient`: a quick look at all of them."""
+    return _SUSPICIOUS.search("\n".join(messages)) is not None
 
 
 def errors(messages: Iterable[str]) -> list[str]:

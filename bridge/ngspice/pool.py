@@ -25,6 +25,7 @@ from bridge.ngspice.worker import Factory
 
 _START_LIMIT = 180.0
 _ATTEMPTS = 2
+_AHEAD = 2  # tasks a worker has, so that the next one is there when it has finished one
 
 
 class _Worker:
@@ -49,7 +50,8 @@ class _Worker:
         )
         child.close()
         self.connection: Connection = parent
-        self.job: int | None = None
+        self.jobs: deque[int] = deque()  # the first one runs
+        self.limit = 0.0
         self.deadline = 0.0
         self.version = -1
         self.baseline: int | None = None
@@ -58,11 +60,14 @@ class _Worker:
             self.send_raw(factory, _START_LIMIT)
 
     def send_raw(self, message: bytes, limit: float) -> None:
-        self.deadline = time.monotonic() + limit
+        self.limit = limit
+        if len(self.jobs) < _AHEAD:  # otherwise the time of another job runs
+            self.deadline = time.monotonic() + limit
         self.connection.send_bytes(message)
 
     def receive(self) -> tuple[str, Any, int]:
         status, result, self.usage, resident = pickle.loads(self.connection.recv_bytes())
+        self.deadline = time.monotonic() + self.limit
         return status, result, resident
 
     def answer(self) -> Any:
@@ -161,7 +166,7 @@ class Pool:
         try:
             return self._map(tasks, finished)
         finally:  # an answer that is still on its way must never pass for one of a later call
-            for worker in [w for w in self._workers if w.job is not None]:
+            for worker in [w for w in self._workers if w.jobs]:
                 self._replace(worker)
 
     def _map(self, tasks: Sequence[Any], finished: Callable[[int, Any], None] | None) -> list[Any]:
@@ -170,12 +175,10 @@ class Pool:
         attempts = [0] * len(tasks)
         failure: BaseException | None = None
         while True:
-            if failure is None:
-                for k in range(len(self._workers)):
-                    if waiting and self._workers[k].job is None:
-                        first = waiting.popleft()
-                        self._begin(k, first, tasks[first])
-            busy = [w for w in self._workers if w.job is not None]
+            for k in self._places(len(waiting) if failure is None else 0):
+                first = waiting.popleft()
+                self._begin(k, first, tasks[first])
+            busy = [w for w in self._workers if w.jobs]
             if not busy:
                 break
             timeout = max(0.0, min(w.deadline for w in busy) - time.monotonic())
@@ -183,8 +186,7 @@ class Pool:
             for worker in busy:
                 if worker.connection not in ready and time.monotonic() < worker.deadline:
                     continue
-                job = worker.job
-                assert job is not None
+                job, behind = worker.jobs[0], list(worker.jobs)[:0:-1]
                 try:
                     if worker.connection not in ready:
                         raise TimeoutError
@@ -192,38 +194,48 @@ class Pool:
                 except (EOFError, OSError, TimeoutError, pickle.UnpicklingError) as error:
                     attempts[job] += 1
                     lost = self._lost(worker, error)
+                    waiting.extendleft(behind)
                     if attempts[job] >= _ATTEMPTS:
                         failure = failure or lost
                     else:
                         waiting.appendleft(job)
                     continue
-                worker.job = None
+                worker.jobs.popleft()
                 if status == "error":
                     failure = failure or result
                 results[job] = result
                 if finished is not None and status != "error":
                     finished(job, result)
-                self._recycle(worker, resident)
+                if self._recycle(worker, resident):
+                    waiting.extendleft(behind)
         if failure is not None:
             raise failure
         return results
 
+    def _places(self, waiting: int) -> list[int]:
+        """Places of the workers that get the next tasks, one each.
+
+        A worker gets a second one only while there are enough for everybody: none waits behind a long one
+        when another worker has nothing to do.
+        """
+        found: list[int] = []
+        for depth in range(_AHEAD):
+            for k, worker in enumerate(self._workers):
+                enough = len(found) < waiting if depth == 0 else waiting - len(found) >= len(self._workers)
+                if len(worker.jobs) + found.count(k) == depth and enough:
+                    found.append(k)
+        return found
+
     def _begin(self, place: int, job: int, task: Any) -> None:
+        """Send a task; a worker that is dead is found when its answer is waited for."""
         worker = self._workers[place]
         message = pickle.dumps(("run", task), protocol=5)
-        for attempt in range(_ATTEMPTS):
-            try:
-                worker.job = job  # before anything is sent: an interruption must find it busy
-                if worker.version != self._version and self._state is not None:
-                    worker.send_raw(self._state, self._time_limit)
-                worker.version = self._version
-                worker.send_raw(message, self._time_limit)
-                return
-            except (EOFError, OSError, TimeoutError) as error:
-                lost = self._lost(worker, error)
-                if attempt + 1 == _ATTEMPTS:
-                    raise lost from None
-                worker = self._workers[place]
+        worker.jobs.append(job)  # before anything is sent: an interruption must find it busy
+        with contextlib.suppress(OSError):
+            if worker.version != self._version and self._state is not None:
+                worker.send_raw(self._state, self._time_limit)
+            worker.version = self._version
+            worker.send_raw(message, self._time_limit)
 
     def _started(self, worker: _Worker) -> None:
         try:
@@ -244,12 +256,15 @@ class Pool:
         self.replaced += 1
         return WorkerError(f"a worker {what}, also when the job was repeated", evidence)
 
-    def _recycle(self, worker: _Worker, resident: int) -> None:
+    def _recycle(self, worker: _Worker, resident: int) -> bool:
+        """Replace a worker whose memory has grown too much; whether it was."""
         if worker.baseline is None:
             worker.baseline = resident
         elif resident - worker.baseline > self._memory_growth:
             self._replace(worker)
             self.recycled += 1
+            return True
+        return False
 
     def _replace(self, worker: _Worker) -> None:
         _add(self._past, worker.usage)

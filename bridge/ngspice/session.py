@@ -170,7 +170,8 @@ class Session:
                 "an external source of the netlist is not one of the deck's sources",
                 self._evidence(deck, printed),
             )
-        errors = msg.errors(printed)
+        suspicious = msg.suspicious(printed)
+        errors = msg.errors(printed) if suspicious else []
         if self.engine.dead or errors or rows < (1 if duration is None else 2) or words[cb.PLOTS] != 1:
             if msg.timestep_too_small(printed) and duration is not None:
                 raise TimestepError("the time step became too small", self._evidence(deck, printed))
@@ -185,7 +186,7 @@ class Session:
             raise IncompleteError(
                 f"{rows} operating points instead of {points}", self._evidence(deck, printed)
             )
-        if msg.pseudo_transient(printed):
+        if suspicious and msg.pseudo_transient(printed):
             raise ConvergenceError(
                 "no operating point: only a pseudo-transient ended, settled or not",
                 self._evidence(deck, printed),
@@ -197,7 +198,7 @@ class Session:
                 f"the transient ran from {time[0]:g} s to {time[-1]:g} s instead of to {duration:g} s",
                 self._evidence(deck, printed),
             )
-        if not (np.diff(time) > 0).all():
+        if not (time[1:] > time[:-1]).all():
             raise IncompleteError("the transient's time does not increase", self._evidence(deck, printed))
 
     def _columns(self, loaded: Loaded, layout: int, with_time: bool) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ of the experiment's own loss.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import shutil
@@ -16,13 +17,16 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from queue import Queue, SimpleQueue
 from typing import Any, Protocol
 
 import psutil
 
 from bridge.errors import SimulationError, TellegenError
 from bridge.ngspice import scratch
+from bridge.ngspice.later import Later
 
 
 class Handler(Protocol):
@@ -32,32 +36,49 @@ class Handler(Protocol):
         """Take over a new shared state, for example the trainable parameters."""
 
     def run(self, task: Any) -> Any:
-        """Do one job and return a picklable result."""
+        """Do one job and return a picklable result.
+
+        A handler may have a method `begin` with the same argument, which is called instead and may return
+        what is left to do as `Later`.
+        """
 
     def usage(self) -> dict[str, Any]:
         """Counts since the start: simulations, retries, seconds inside the simulator."""
 
 
+_SWITCH = (
+    2e-4  # [s]; a thread that comes back from the simulator waits that long for the interpreter, at most
+)
+
 Factory = Callable[[], Handler]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: str
+    result: Any
+    usage: dict[str, Any]
 
 
 def serve(connection: Connection) -> None:
     """Answer messages until the pipe closes.
 
     Messages: `("start", factory)`, `("update", state)`, `("run", task)`. The first and the last are answered
-    by `("ok", result, usage, resident_bytes)` or `("error", exception, usage, resident_bytes)`; what goes
-    wrong in an update is the answer to the next task.
+    in their order by `("ok", result, usage, resident_bytes)` or `("error", exception, usage,
+    resident_bytes)`; what goes wrong in an update is the answer to the next task.
     """
-    process = psutil.Process()
     handler: Handler | None = None
     refused: Exception | None = None
-    while True:
-        try:
-            kind, payload = pickle.loads(connection.recv_bytes())
-        except (EOFError, OSError):
-            return
+    messages: SimpleQueue[bytes | None] = SimpleQueue()
+    answers: Queue[_Answer] = Queue()
+    threading.Thread(target=_read, args=(connection, messages), daemon=True).start()
+    threading.Thread(target=_send, args=(connection, answers), daemon=True).start()
+    while (message := messages.get()) is not None:
+        kind, payload = pickle.loads(message)
         result: Any = None
         status = "ok"
+        if kind == "update":
+            answers.join()  # what is left of earlier tasks still needs the old state
         try:
             if kind == "start":
                 handler = payload()
@@ -69,7 +90,7 @@ def serve(connection: Connection) -> None:
             elif refused is not None:
                 raise refused
             else:
-                result = handler.run(payload)
+                result = getattr(handler, "begin", handler.run)(payload)
         except Exception as error:
             if kind == "update":
                 refused = error
@@ -77,12 +98,34 @@ def serve(connection: Connection) -> None:
             result = _portable(error)
         if kind == "update":
             continue
-        usage = handler.usage() if handler is not None else {}
-        answer = pickle.dumps((status, result, usage, process.memory_info().rss), protocol=5)
+        answers.put(_Answer(status, result, handler.usage() if handler is not None else {}))
+
+
+def _send(connection: Connection, answers: Queue[_Answer]) -> None:
+    """Finish what is left of the tasks and send their results, in order."""
+    process = psutil.Process()
+    while True:
+        answer = answers.get()
+        status, result = answer.status, answer.result
+        more = answer.usage, process.memory_info().rss
         try:
-            connection.send_bytes(answer)
-        except OSError:
-            return
+            if isinstance(result, Later):
+                result = result.finish()
+            packed = pickle.dumps((status, result, *more), protocol=5)
+        except Exception as error:
+            packed = pickle.dumps(("error", _portable(error), *more), protocol=5)
+        with contextlib.suppress(OSError):  # the parent is gone, and this process with it
+            connection.send_bytes(packed)
+        answers.task_done()
+
+
+def _read(connection: Connection, messages: SimpleQueue[bytes | None]) -> None:
+    """Take messages off the pipe as they come, so that whoever sends one never waits for a simulation."""
+    try:
+        while True:
+            messages.put(connection.recv_bytes())
+    except (EOFError, OSError):
+        messages.put(None)
 
 
 def _portable(error: Exception) -> Exception:
@@ -111,6 +154,7 @@ def main() -> None:
     parent, folder = int(sys.argv[2]), sys.argv[3]
     threading.Thread(target=_end_with, args=(parent, folder), daemon=True).start()
     scratch.use(folder)
+    sys.setswitchinterval(_SWITCH)
     connection = Connection(int(sys.argv[1]))
     serve(connection)
     sys.stdout.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bridge.ngspice.drives import constant, sampled
+from bridge.ngspice.later import Later
 from bridge.ngspice.session import Session
 from circuits.deck import Deck
 
@@ -46,18 +48,32 @@ class Handler:
         self.ballast = ballast
         self.kept: list[np.ndarray] = []
         self.tasks = 0
+        self.resistance = 1e3
 
     def update(self, state: Any) -> None:
         """The resistance [ohm]; negative ones are refused."""
         if state < 0:
             raise ValueError(f"resistance {state}")
         self.circuit.alter(["r1"], [state])
+        self.resistance = float(state)
 
     def usage(self) -> dict[str, Any]:
         """Counts, one of them nested as the rungs are."""
         counts = self.session.counts
         nested = {"all": self.tasks}
         return {"operating_points": counts.operating_points, "transients": counts.transients, "tasks": nested}
+
+    def begin(self, task: tuple[str, Any]) -> Any:
+        """Do what the task says; of some tasks a part is left for later."""
+        what, argument = task
+        if what == "later":  # the resistance when it is finished, after a while, with the operating point
+            found = float(self.circuit.operating_point([constant([argument])])[0])
+            return Later(lambda: (time.sleep(0.05), found, self.resistance)[1:])
+        if what == "fail later":
+            return Later(lambda: 1 / 0)
+        if what == "unsendable":
+            return lambda: None
+        return self.run(task)
 
     def run(self, task: tuple[str, Any]) -> Any:
         """Do what the task says."""
@@ -70,6 +86,8 @@ class Handler:
         if what == "tran":
             signal_ = sampled([0.0, 1e-6, 1e-5], [[0.0], [argument], [-argument]], order=1)
             return self.circuit.transient([signal_], 1e-5, 1e-8)
+        if what == "echo":
+            return argument
         if what == "pid":
             return os.getpid()
         if what == "raise":

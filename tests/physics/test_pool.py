@@ -97,6 +97,47 @@ def test_a_worker_killed_in_the_middle_of_a_job_is_replaced_and_the_job_repeated
         assert pool.usage()["transients"] == 1
 
 
+def test_jobs_behind_one_that_kills_its_worker_are_done_and_not_blamed(tmp_path: Path) -> None:
+    """A worker has its next job before it has finished one; those go to another worker, once."""
+    tasks: list[tuple[str, Any]] = []
+    for k, volts in enumerate(np.linspace(0.0, 2.0, 8)):
+        tasks += [("die once", str(tmp_path / str(k))), ("op", volts)]
+    with Pool(Circuit(), 1) as pool:
+        assert pool.map(tasks) == [right(2.0 if what != "op" else v) for what, v in tasks]
+        assert pool.replaced == 8
+
+
+def test_large_tasks_and_answers_do_not_wait_for_each_other() -> None:
+    """Megabytes both ways, while the worker is busy with the job before."""
+    blocks = [np.full(1 << 18, float(k)) for k in range(12)]
+    with Pool(Circuit(), 1, time_limit=20.0) as pool:
+        found = pool.map([("echo", b) for b in blocks])
+        assert all(np.array_equal(f, b) for f, b in zip(found, blocks, strict=True))
+        assert pool.replaced == 0
+
+
+def test_what_is_left_for_later_is_finished_in_order_and_before_an_update() -> None:
+    tasks = [("later", 0.5), ("op", 1.0), ("later", 1.5), ("later", 2.0), ("op", 0.25)]
+    with Pool(Circuit(), 2) as pool:
+        for ohms in (1e3, 2e3, 3e3):
+            pool.update(ohms)
+            found = pool.map(tasks)
+            wanted = [right(v, ohms) for _, v in tasks]
+            assert [f[0] if isinstance(f, tuple) else f for f in found] == wanted
+            assert [f[1] for f in found if isinstance(f, tuple)] == [ohms] * 3
+
+
+@pytest.mark.parametrize(
+    ("task", "match"), [("fail later", "ZeroDivisionError in a worker"), ("unsendable", "in a worker")]
+)
+def test_an_error_after_the_simulation_is_told_and_the_worker_goes_on(task: str, match: str) -> None:
+    with Pool(Circuit(), 1) as pool:
+        with pytest.raises(SimulationError, match=match):
+            pool.map([("op", 1.0), (task, None), ("op", 2.0)])
+        assert_works(pool)
+        assert pool.replaced == 0
+
+
 def test_an_idle_worker_that_was_killed_is_replaced_at_the_next_call() -> None:
     with Pool(Circuit(), 2) as pool:
         assert_works(pool)
