@@ -2,105 +2,103 @@
 
     python -m benchmarks.gradient [--full] [--rounds 5] [--json FILE] [--write]
 
-Recurrent RLC networks of growing size, all conductances trainable. A gradient is the free phase, the adjoint
-phase and all parameters' integrals; it is compared with the free phase alone, in the same process and round.
-Central differences take two free transients a parameter; they are run for the smallest network and counted as
-so many free transients for the others. `update` writes all conductances into both loaded circuits.
+Recurrent RLC networks of growing size, all conductances trainable. The gradient of a minibatch, in a worker
+as in training, is the free and the adjoint phase of every sample, all parameters' integrals, and the way to
+the worker and back. It is compared with the free transients alone, timed inside the same worker in the same
+round. Central differences take two free transients a parameter; they are run for the smallest network and
+counted as so many free transients for the others. `update` writes all conductances into both loaded circuits.
 """
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.common import Idle, Settings, Table, command, exponent, median, ratio, timed
+import numpy as np
+
+from benchmarks.common import Settings, Table, command, exponent, interleaved, median, ratio, timed
 from benchmarks.overhead import DURATION, recurrent
 from bridge.dynamics import DynamicPhases, DynamicPlan
-from bridge.estimators.adjoint import AdjointTask
+from bridge.estimators.adjoint import AdjointNetwork
 from bridge.estimators.base import DynamicBatch
 from bridge.estimators.finite_difference import FiniteDifference
 from bridge.losses.waveform import WaveformMSE
-from bridge.ngspice.pool import Pool
+from bridge.simulator import Simulator
 
 STEPS = 500
+SAMPLES = 16
 SIZES = ((3, 1, 2), (8, 2, 4), (20, 5, 16), (48, 20, 45), (60, 40, 60), (100, 48, 100))
 """Nodes, channels and conductances a source: 10 to 10,000 parameters."""
-_ENOUGH = 0.05  # seconds that short transients are repeated for
 SPARSE = (250, 4, 20)
 """A network of nodes with few neighbours: the adjoint network is nearly as large as the free one."""
 
 
 @dataclass(frozen=True)
-class Sized:
-    """Makes a network of one size in a worker."""
+class FreeTransients:
+    """The free transients of a batch and nothing else."""
 
-    size: tuple[int, int, int]
-
-    def __call__(self) -> SizedWorker:
-        """Load it."""
-        network, batch = recurrent(*self.size)
-        plan = DynamicPlan(network, DURATION, DURATION / STEPS)
-        return SizedWorker(DynamicPhases(plan), batch)
-
-
-@dataclass
-class SizedWorker(Idle):
-    """Times the free phase, the gradient and an update, one round a task."""
-
-    phases: DynamicPhases
     batch: DynamicBatch
 
-    def run(self, differences: bool) -> dict[str, float]:
-        """Seconds of each, and the share of the gradient that is spent inside ngspice."""
-        phases, engine = self.phases, self.phases.session.engine
-        loss = WaveformMSE(self.batch.times)
-        task = AdjointTask(self.batch, 0, loss)
-        signals = self.batch.signals(0)
-        repeat = max(1, int(_ENOUGH / timed(lambda: phases.free(signals))))
-        free = timed(lambda: [phases.free(signals) for _ in range(repeat)]) / repeat
-        inside = engine.seconds
-        gradient = timed(lambda: [task.run(phases) for _ in range(repeat)]) / repeat
-        inside = (engine.seconds - inside) / repeat
-        marks = [time.perf_counter()]
-        phases.update(phases.parameters * 1.0001)
-        phases.adjoint_circuit()
-        marks.append(time.perf_counter())
-        if differences:
-            estimator = FiniteDifference()
-            for one in estimator.tasks(phases.plan, self.batch, loss):
-                one.run(phases)
-        marks.append(time.perf_counter())
-        return {
-            "free": free,
-            "gradient": gradient,
-            "share": inside / gradient,
-            "update": marks[1] - marks[0],
-            "differences": marks[2] - marks[1],
-        }
+    def run(self, phases: DynamicPhases) -> float:
+        """Their time [s]."""
+        signals = [self.batch.signals(k) for k in range(len(self.batch))]
+        return timed(lambda: [phases.free(s) for s in signals])
+
+
+@dataclass(frozen=True)
+class Update:
+    """All parameters written into both circuits."""
+
+    def run(self, phases: DynamicPhases) -> float:
+        """The time that takes [s]."""
+        changed = phases.parameters * 1.0001
+
+        def write() -> None:
+            phases.update(changed)
+            phases.adjoint_circuit()
+
+        return timed(write)
 
 
 def measure(size: tuple[int, int, int], settings: Settings) -> dict[str, Any]:
     """One row."""
-    network = recurrent(*size)[0]
+    network, one = recurrent(*size)
     parameters = len(network.trainable)
-    few = parameters <= 20
-    with Pool(Sized(size), time_limit=900.0) as pool:
-        pool.map([few])
-        found = [pool.map([few])[0] for _ in range(settings.rounds)]
-    column = {name: [f[name] for f in found] for name in found[0]}
-    free, gradient = median(column["free"]), median(column["gradient"])
-    against = median(column["differences"]) if few else 2 * parameters * free
+    batch = DynamicBatch(one.times, np.repeat(one.drives, SAMPLES, axis=0), list(one.targets) * SAMPLES)
+    loss = WaveformMSE(one.times)
+    plan = DynamicPlan(network, DURATION, DURATION / STEPS)
+    with Simulator(plan, time_limit=900.0) as simulator:
+        free: list[float] = []
+        update: list[float] = []
+        share: list[float] = []
+
+        def gradient() -> None:
+            before = simulator.usage()["ngspice_seconds"]
+            seconds = timed(lambda: simulator.gradient(batch, loss, AdjointNetwork()))
+            share.append((simulator.usage()["ngspice_seconds"] - before) / seconds)
+
+        simulator.pool.map([Update()])
+        work: dict[str, Callable[[], Any]] = {
+            "free": lambda: free.append(simulator.pool.map([FreeTransients(batch)])[0]),
+            "gradient": gradient,
+            "update": lambda: update.append(simulator.pool.map([Update()])[0]),
+        }
+        if few := parameters <= 20:
+            work["differences"] = lambda: simulator.gradient(batch, loss, FiniteDifference())
+        found = interleaved(work, settings.rounds)
+    free, update, share = free[1:], update[1:], share[1:]
+    against = median(found["differences"]) if few else 2 * parameters * median(free)
     return {
         "nodes": size[0],
         "elements": len(network.elements),
         "parameters": parameters,
-        "free transient [ms]": 1e3 * free,
-        "gradient [ms]": 1e3 * gradient,
-        "gradient / free transient": ratio(column["gradient"], column["free"]),
-        "share inside ngspice": median(column["share"]),
-        "finite differences / gradient": against / gradient,
-        "update of all [ms]": 1e3 * median(column["update"]),
+        "free transient [ms]": 1e3 * median(free) / SAMPLES,
+        "gradient [ms]": 1e3 * median(found["gradient"]) / SAMPLES,
+        "gradient / free transient": ratio(found["gradient"], free),
+        "share inside ngspice": median(share),
+        "finite differences / gradient": against / median(found["gradient"]),
+        "update of all [ms]": 1e3 * median(update),
     }
 
 
@@ -113,10 +111,11 @@ def tables(settings: Settings) -> list[Table]:
     return [
         Table(
             "gradient",
-            f"A gradient of all conductances by the adjoint network, {STEPS} steps a transient. Finite "
-            "differences are central ones: measured in the first row, counted as two free transients a "
-            f"parameter in the others. The gradient's time grows as the {grows:.2g}th power of the number of "
-            "parameters in the rows from 200 on that gain parameters faster than nodes.",
+            f"A gradient of all conductances by the adjoint network, {STEPS} steps a transient; times a sample "
+            f"of a minibatch of {SAMPLES}. Finite differences are central ones: measured in the first row, "
+            "counted as two free transients a parameter in the others. The gradient's time grows as the "
+            f"{grows:.2g}th power of the number of parameters in the rows from 200 on that gain parameters "
+            "faster than nodes.",
             rows,
         )
     ]

@@ -38,6 +38,8 @@ STATIC = ((4, 10, 3), (16, 20, 4), (64, 50, 10), (200, 200, 10))  # features, hi
 SETTLING = ((4, 10, 3), (30, 30, 10), (64, 64, 10))
 RECURRENT = ((8, 2, 4), (20, 5, 16), (48, 20, 45), (100, 40, 100))  # nodes, channels, conductances a source
 
+MINIBATCH = 32  # samples a step of transients
+
 
 @dataclass(frozen=True)
 class Op:
@@ -139,18 +141,20 @@ def transient(settings: Settings) -> list[dict[str, Any]]:
         network = layered(features, [hidden], outputs, gain=4.0)
         plan = StaticPlan(network, Settling(400e-9, 4e-9, 1e-12))
         with Simulator(plan) as simulator:
-            batch = simulator.batch(*samples(network, 4))
+            batch = simulator.batch(*samples(network, MINIBATCH))
             step = Step(simulator, batch, loss, Equilibrium(1e-7))
             found = interleaved({"step": step}, settings.rounds)["step"]
         name = f"{2 * features}-{hidden}-{outputs}, settling"
-        rows.append(_row(name, network, found, step, 12))
+        rows.append(_row(name, network, found, step, 3 * MINIBATCH))
     for size in RECURRENT if settings.full else RECURRENT[1:3]:
         network, waves = recurrent(*size)
-        batch = DynamicBatch(waves.times, np.repeat(waves.drives, 4, axis=0), waves.targets * 4)
+        batch = DynamicBatch(
+            waves.times, np.repeat(waves.drives, MINIBATCH, axis=0), waves.targets * MINIBATCH
+        )
         with Simulator(DynamicPlan(network, DURATION, DURATION / 300)) as simulator:
             step = Step(simulator, batch, WaveformMSE(waves.times), AdjointNetwork())
             found = interleaved({"step": step}, settings.rounds)["step"]
-        rows.append(_row(f"recurrent, {size[0]} nodes", network, found, step, 8))
+        rows.append(_row(f"recurrent, {size[0]} nodes", network, found, step, 2 * MINIBATCH))
     return rows
 
 
@@ -193,7 +197,7 @@ def tables(settings: Settings) -> list[Table]:
         Table(
             "overhead-transients",
             "A training step of transients: equilibrium propagation on settling networks, the adjoint "
-            "network on recurrent ones.",
+            f"network on recurrent ones; {MINIBATCH} samples a step, 100 and 300 time steps.",
             transient(settings),
         ),
     ]

@@ -57,6 +57,13 @@ def pick(values: FloatArray, places: IntArray) -> FloatArray:
     return found
 
 
+def with_ground(values: FloatArray) -> FloatArray:
+    """Signals `(n, k)` with ground's behind the last, `(n, k + 1)`."""
+    found = np.zeros((values.shape[0], values.shape[1] + 1))
+    found[:, :-1] = values
+    return found
+
+
 @dataclass(frozen=True)
 class Group:
     """Elements of one device whose laws are evaluated together.

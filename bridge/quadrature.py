@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 Matrix = Callable[..., sparse.csr_array]
 
 _KEPT = 16  # matrices of each kind
@@ -102,3 +104,32 @@ def derivative(times: FloatArray, values: FloatArray) -> FloatArray:
     """Time derivative of signals `(n, ...)` on non-uniform times, same shape; see `derivative_matrix`."""
     flat = derivative_matrix(times) @ values.reshape(len(times), -1)
     return np.asarray(flat.reshape(values.shape))
+
+
+def _compiled(function: Callable[..., FloatArray]) -> Callable[..., FloatArray]:
+    try:
+        made = nb.njit(cache=True)(function)
+    except RuntimeError:  # no folder where the compiled code could be kept
+        made = nb.njit(function)
+    return cast(Callable[..., FloatArray], made)
+
+
+@_compiled
+def products(
+    first: FloatArray, second: FloatArray, p: IntArray, n: IntArray, q: IntArray, m: IntArray
+) -> FloatArray:
+    """Sums over rows of `(first[:, p] - first[:, n]) (second[:, q] - second[:, m])`, `(len(p),)`.
+
+    Args:
+        first: `(n_rows, k)`.
+        second: `(n_rows, l)`.
+        p: columns of `first`, `(n_sums,)`, like `n`.
+        n: those that are taken off.
+        q: columns of `second`, `(n_sums,)`, like `m`.
+        m: those that are taken off.
+    """
+    total = np.zeros(len(p))
+    for row in range(first.shape[0]):
+        for k in range(len(p)):
+            total[k] += (first[row, p[k]] - first[row, n[k]]) * (second[row, q[k]] - second[row, m[k]])
+    return total

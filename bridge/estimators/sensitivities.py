@@ -17,8 +17,8 @@ from scipy import sparse
 
 from bridge.dynamics import DynamicPhases
 from bridge.errors import UnsupportedElementError
-from bridge.groups import Group, Names, columns, pick
-from bridge.quadrature import derivative, interpolation_matrix, trapezoid_weights
+from bridge.groups import Group, Names, columns, pick, with_ground
+from bridge.quadrature import derivative, interpolation_matrix, products, trapezoid_weights
 from bridge.waveforms import Waveforms
 from circuits.adjoint import adjoint_state
 from circuits.devices.base import Element
@@ -29,7 +29,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Port = tuple[Names, Names]
 
-_TABLE = 500
+_TABLE = 20
 """Pairs of signals, in one matrix product, that cost as much as one branch by itself."""
 
 
@@ -83,8 +83,7 @@ class Trajectories:
             table[:-1, :-1] = signal.T @ reply
             total = table[p, q] - table[p, m] - table[n, q] + table[n, m]
         else:
-            u = pick(signal, p) - pick(signal, n)
-            total = np.einsum("tk,tk->k", u, pick(reply, q) - pick(reply, m))
+            total = products(with_ground(signal), with_ground(reply), p, n, q, m)
         if not rate and self.tail.any():
             start = np.append(self.free.values[0][used], 0.0)
             tail = np.append(self.tail[replying], 0.0)
