@@ -112,8 +112,8 @@ def tables(settings: Settings) -> list[Table]:
         Table(
             "gradient",
             f"A gradient of all conductances by the adjoint network, {STEPS} steps a transient; times a "
-            f"sample of a minibatch of {SAMPLES}. Finite differences are central ones: measured in the first row, "
-            "counted as two free transients a parameter in the others. The gradient's time grows as the "
+            f"sample of a minibatch of {SAMPLES}. Finite differences are central ones: measured in the first "
+            "row, counted as two free transients a parameter in the others. The gradient's time grows as the "
             f"{grows:.2g}th power of the number of parameters in the rows from 200 on that gain parameters "
             "faster than nodes.",
             rows,

@@ -112,6 +112,8 @@ class Deck:
         modules: Verilog-A modules that must be loaded before the circuit.
         notes: what a reader should know, as comments behind the title.
         limits: bounds of saved vectors that a transient must not leave.
+        keeps_all: keep all node voltages and branch currents, of which `saves` are most: the simulator takes
+            a time that grows with the square of their number to find what lines of `.save` name.
     """
 
     title: str
@@ -123,6 +125,7 @@ class Deck:
     modules: tuple[VerilogModule, ...] = ()
     notes: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
+    keeps_all: bool = False
 
     def with_options(self, **changes: object) -> Deck:
         """The same deck with other solver options."""
@@ -130,7 +133,7 @@ class Deck:
 
     def text(self) -> list[str]:
         """All lines as the simulator loads them."""
-        saves = [f".save {name}" for name in self.saves]
+        saves = [] if self.keeps_all else [f".save {name}" for name in self.saves]
         return [self.title, *self._comments, *self.lines, self.options.line(), *saves, ".end"]
 
     @property

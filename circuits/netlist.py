@@ -19,6 +19,7 @@ with warnings.catch_warnings():
 
 logging.getLogger("PySpice.Spice.Netlist.Node").setLevel(logging.ERROR)  # it warns of a node named `in`
 
+_FEW = 16  # saved vectors whose search costs nothing
 _ADD = {
     "R": "R", "C": "C", "L": "L", "D": "D", "V": "V", "I": "I", "B": "B", "S": "S",
     "E": "VCVS", "G": "VCCS", "F": "CCCS", "H": "CCVS",
@@ -183,7 +184,8 @@ def build_deck(
     circuit, lines, origins = to_pyspice(flat, nudges, time_scale, realisation)
     cards = circuit.raw_spice.splitlines()
     text = [line for line in str(circuit).splitlines() if line and not line.startswith(".title")]
-    instances = [line for line in text if line not in set(cards)]
+    own = set(cards)
+    instances = [line for line in text if line not in own]
     if len(instances) != len(lines):
         raise RuntimeError("PySpice wrote another number of lines than there are elements")
     drive_names = [network.element(d.source).spice()[0].instance for d in network.drives]
@@ -198,6 +200,7 @@ def build_deck(
         lines=(*cards, *instances),
         sources=(*drive_names, *nudge_names, *others),
         saves=kept,
+        keeps_all=len(kept) > max(_FEW, len(network.nodes) // 2) and not any("@" in name for name in kept),
         options=options or SolverOptions(),
         origins=(*([""] * len(cards)), *origins),
         modules=_modules(flat, realisation),

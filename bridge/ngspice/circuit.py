@@ -40,6 +40,7 @@ class Loaded:
         values: what was altered, by the circuit's own numbers of the targets.
         version: of the circuit's alterations that it has.
         counter: name of the source that counts the points of a sweep.
+        width: vectors of a run, as far as it is known.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Loaded:
     values: Values = field(default_factory=Values)
     version: int = 0
     counter: str = ""
+    width: int = 0
 
 
 class Circuit:

@@ -134,12 +134,15 @@ class SourceTable:
         words[cb.STATES] = self._states.ctypes.data
 
 
+_NAMES = 1 << 26  # bytes for the names of a run's vectors; memory that is not used is not taken
+
+
 class ControlBlock:
     """The memory that the callbacks share with Python; it outlives every circuit of its engine."""
 
     def __init__(self) -> None:
         self.words: IntArray = np.zeros(cb.WORDS, dtype=np.int64)
-        self._names: NDArray[np.uint8] = np.zeros(1 << 22, dtype=np.uint8)
+        self._names: NDArray[np.uint8] = np.zeros(_NAMES, dtype=np.uint8)
         self.words[cb.NAMES] = self._names.ctypes.data
         self.words[cb.NAMES_SIZE] = len(self._names)
         self.buffer: FloatArray = np.zeros((0, 0))

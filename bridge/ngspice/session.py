@@ -106,7 +106,10 @@ class Session:
                 f"ngspice refused the netlist: {bad[0] if bad else 'it did not report the circuit'}",
                 self._evidence(deck, printed),
             )
-        return Loaded(title, deck, SourceTable(deck.sources))
+        width = len(deck.saves) + 8 if deck.saves else 4096
+        if deck.keeps_all:  # and the currents of elements that have one of their own
+            width += sum(line[:1] in "VvLlEeHhBb" for line in deck.lines)
+        return Loaded(title, deck, SourceTable(deck.sources), width=width)
 
     def select(self, loaded: Loaded) -> None:
         """Make a loaded circuit the current one."""
@@ -141,12 +144,12 @@ class Session:
         control, engine, deck = self.engine.control, self.engine, loaded.deck
         loaded.table.play(signals)
         control.begin(loaded.table)
-        width = max(1, len(deck.saves)) + 8 if deck.saves else 4096
-        control.reserve(rows, max(width, control.buffer.shape[1]))
+        control.reserve(rows, max(loaded.width, control.buffer.shape[1]))
         with scratch():
             printed = list(engine.command(command))
         words = control.words
         count = int(words[cb.ROWS])
+        loaded.width = max(loaded.width, int(words[cb.N_VECTORS]))
         try:
             self._check(loaded, printed, duration, points)
             columns = self._columns(loaded, int(words[cb.LAYOUT]), duration is not None)

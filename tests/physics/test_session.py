@@ -25,6 +25,7 @@ from circuits.devices.sources import (
 )
 from circuits.netlist import build_deck
 from circuits.network import Drive, Network, Output
+from circuits.topologies.layered import layered
 
 DURATION, STEP = 2e-6, 1e-8
 RAMP = sampled([0.0, DURATION], [[0.0, 0.0], [1.5, 1e-4]])
@@ -227,3 +228,31 @@ def test_the_step_is_the_largest_that_a_transient_takes(session: Session) -> Non
 
 
 RAMP_ONE = sampled([0.0, DURATION], [[0.0], [1.0]])
+
+
+def test_a_deck_that_keeps_all_vectors_has_the_results_of_one_that_names_them(session: Session) -> None:
+    """Operating points and transients, by name, in the deck's own order, and with currents among them."""
+    network = layered(8, [12], 4, gain=4.0).with_parasitics(1e-12)
+    sources = [e.name for e in network.flat().elements if e.device.kind == "voltage_source"]
+    saves = (*(f"v({n})".lower() for n in network.nodes[::-1]), *(f"i(v{s})".lower() for s in sources))
+    whole = build_deck(network, saves=saves)
+    assert whole.keeps_all
+    assert not any(line.startswith(".save") for line in whole.text())
+    named = replace(whole, keeps_all=False)
+    assert sum(line.startswith(".save") for line in named.text()) == len(saves)
+    drives = constant(network.drive_values(np.linspace(-1.0, 1.0, 8)[None]))
+    results = []
+    for deck in (whole, named):
+        circuit = session.load(deck)
+        waves = circuit.transient([drives], 1e-7, 2e-9)
+        results.append((circuit.operating_point([drives]), waves.values, waves.time, waves.names))
+    for one, other in zip(*results, strict=True):
+        assert np.array_equal(one, other)
+    assert results[0][3] == saves
+
+
+def test_few_vectors_and_inner_ones_are_named(session: Session) -> None:
+    network = layered(8, [12], 4, gain=4.0)
+    some = tuple(f"v({n})".lower() for n in network.nodes[:20])
+    assert not build_deck(network, saves=(*some, "@d1[id]")).keeps_all
+    assert not build_deck(network, saves=some[:10]).keeps_all
