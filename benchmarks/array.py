@@ -25,7 +25,8 @@ from benchmarks.common import Settings, Table, command, exponent
 from bridge.estimators import Equilibrium
 from bridge.estimators.base import Batch
 from bridge.losses import make_loss
-from bridge.phases import StaticPhases, StaticPlan
+from bridge.phases import StaticPhases
+from bridge.plans import StaticPlan
 from circuits.network import Network, Output
 from circuits.topologies.crossbar import Lines, crossbar
 

@@ -27,7 +27,8 @@ from bridge.losses import make_loss
 from bridge.losses.waveform import WaveformMSE
 from bridge.ngspice.drives import constant
 from bridge.ngspice.pool import Pool
-from bridge.phases import Settling, StaticPhases, StaticPlan
+from bridge.phases import StaticPhases
+from bridge.plans import Settling, StaticPlan
 from bridge.simulator import Simulator
 from bridge.updates.optimizers import make_optimizer
 from circuits.network import Network

@@ -27,7 +27,8 @@ from bridge.experiment.scaling import Scaling
 from bridge.losses import make_loss
 from bridge.ngspice.drives import constant
 from bridge.ngspice.session import Session
-from bridge.phases import StaticPhases, StaticPlan
+from bridge.phases import StaticPhases
+from bridge.plans import StaticPlan
 from bridge.simulator import Simulator
 from bridge.updates.optimizers import make_optimizer
 from circuits.deck import SolverOptions

@@ -24,7 +24,8 @@ from bridge.losses import make_loss
 from bridge.ngspice.drives import constant
 from bridge.ngspice.pool import Pool
 from bridge.ngspice.session import Session
-from bridge.phases import StaticPhases, StaticPlan
+from bridge.phases import StaticPhases
+from bridge.plans import StaticPlan
 from bridge.simulator import Simulator
 from circuits.topologies.layered import layered
 

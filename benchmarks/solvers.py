@@ -18,7 +18,7 @@ from benchmarks.common import Idle, Settings, Table, command, interleaved, ratio
 from bridge.ngspice.drives import constant
 from bridge.ngspice.pool import Pool
 from bridge.ngspice.session import Session
-from bridge.phases import Settling, StaticPlan
+from bridge.plans import Settling, StaticPlan
 from bridge.solver import LEAST_NODES, Analysis
 from circuits.deck import SolverOptions
 from circuits.netlist import build_deck

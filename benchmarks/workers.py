@@ -18,7 +18,7 @@ from benchmarks.common import Settings, Table, command, interleaved, median, rat
 from benchmarks.overhead import Step, samples
 from bridge.estimators import Equilibrium
 from bridge.losses import make_loss
-from bridge.phases import Settling, StaticPlan
+from bridge.plans import Settling, StaticPlan
 from bridge.simulator import Simulator
 from circuits.topologies.layered import layered
 

@@ -25,7 +25,7 @@ from bridge.estimators import Equilibrium
 from bridge.experiment.data import Scaling, load_data
 from bridge.losses import make_loss
 from bridge.ngspice.pool import Pool
-from bridge.phases import StaticPlan
+from bridge.plans import StaticPlan
 from bridge.simulator import Simulator
 from circuits.network import Network
 from circuits.topologies.layered import Conductances, layered

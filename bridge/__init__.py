@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from bridge.losses import make_loss, make_waveform_loss
     from bridge.ngspice.drives import Signals, constant, sampled
     from bridge.ngspice.session import Session
-    from bridge.phases import Settling, StaticPhases, StaticPlan
+    from bridge.phases import StaticPhases
+    from bridge.plans import Settling, StaticPlan
     from bridge.simulator import Simulator
     from bridge.sweep.results import Sweep
     from bridge.sweep.sweeping import run_sweep
@@ -110,7 +111,8 @@ _HOMES = {
     "bridge.losses": ("make_loss", "make_waveform_loss"),
     "bridge.ngspice.drives": ("Signals", "constant", "sampled"),
     "bridge.ngspice.session": ("Session",),
-    "bridge.phases": ("Settling", "StaticPhases", "StaticPlan"),
+    "bridge.phases": ("StaticPhases",),
+    "bridge.plans": ("Settling", "StaticPlan"),
     "bridge.simulator": ("Simulator",),
     "bridge.sweep.results": ("Sweep",),
     "bridge.sweep.sweeping": ("run_sweep",),

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.families import device_families, told_values, typical_sizes
 from bridge.groups import Columns, Group, Names, Playback, columns, make_group, pick
 from bridge.ngspice import openvaf
 from bridge.ngspice.drives import Signals
 from bridge.ngspice.session import Circuit, Session
-from bridge.phases import device_families, told_values, typical_sizes
 from bridge.quadrature import reversed_times
 from bridge.solver import with_solver
 from bridge.transistors import Bench, Played, linearisation, played_by

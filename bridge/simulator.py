@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from bridge.dynamics import DynamicPlan
 from bridge.estimators.base import Batch, Estimator, EvaluateTask, Gradient, gather
 from bridge.ngspice.pool import Pool
-from bridge.phases import StaticPlan
+from bridge.plans import StaticPlan
 
 FloatArray = NDArray[np.float64]
 

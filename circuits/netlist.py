@@ -36,6 +36,7 @@ NUDGE = "nudge_{}"
 
 Realisation = Literal["auto", "behavioural", "veriloga"]
 """How symbolic laws reach the simulator: as `B` sources, as generated Verilog-A, or as the device prefers."""
+_REALISATIONS = get_args(Realisation)
 
 
 def compiles(device: Device, realisation: Realisation) -> bool:
@@ -44,8 +45,8 @@ def compiles(device: Device, realisation: Realisation) -> bool:
     Raises:
         NetworkError: there is no such realisation.
     """
-    if realisation not in get_args(Realisation):
-        raise NetworkError(f"realisation {realisation!r}: choose from {', '.join(get_args(Realisation))}")
+    if realisation not in _REALISATIONS:
+        raise NetworkError(f"realisation {realisation!r}: choose from {', '.join(_REALISATIONS)}")
     wanted = device.compiled_by_default if realisation == "auto" else realisation == "veriloga"
     return device.compilable and wanted
 
@@ -57,10 +58,14 @@ def contexts(
     live: dict[str, set[str]] = {}
     for entry in network.trainable:
         live.setdefault(entry.element, set()).add(entry.parameter)
-    return {
-        e.name: SpiceContext(frozenset(live.get(e.name, ())), time_scale, compiles(e.device, realisation))
-        for e in network.elements
-    }
+    made: dict[tuple[int, frozenset[str]], SpiceContext] = {}
+    found = {}
+    for e in network.elements:
+        key = id(e.device), frozenset(live.get(e.name, ()))
+        if key not in made:
+            made[key] = SpiceContext(key[1], time_scale, compiles(e.device, realisation))
+        found[e.name] = made[key]
+    return found
 
 
 def to_pyspice(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bridge.dynamics import DynamicPlan
 from bridge.errors import UnsupportedElementError
 from bridge.ngspice.drives import Signals
-from bridge.phases import StaticPlan
+from bridge.plans import StaticPlan
 
 FloatArray = NDArray[np.float64]
 

@@ -36,7 +36,8 @@ from numpy.typing import NDArray
 from bridge.errors import SpecError, UnsupportedElementError
 from bridge.estimators.base import Batch, Estimator, FloatArray, Gradient
 from bridge.losses import CrossEntropy, Loss
-from bridge.phases import StaticPhases, StaticPlan
+from bridge.phases import StaticPhases
+from bridge.plans import StaticPlan
 from circuits.devices.base import Element
 from circuits.network import Network
 

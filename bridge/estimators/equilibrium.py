@@ -23,7 +23,8 @@ from bridge.errors import UnsupportedElementError
 from bridge.estimators.base import Batch, Estimator, FloatArray, Gradient
 from bridge.estimators.reciprocity import branch_weights
 from bridge.losses import Loss
-from bridge.phases import Solutions, StaticPhases, StaticPlan
+from bridge.phases import Solutions, StaticPhases
+from bridge.plans import StaticPlan
 from circuits.network import Network
 
 IntArray = NDArray[np.int64]

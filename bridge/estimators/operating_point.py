@@ -22,7 +22,8 @@ from bridge.estimators.base import Batch, Estimator, FloatArray, Gradient
 from bridge.estimators.sensitivities import Trajectories, gradients
 from bridge.losses import Loss
 from bridge.ngspice.drives import Signals, constant
-from bridge.phases import Settling, StaticPhases, StaticPlan, check_settled
+from bridge.phases import StaticPhases, check_settled
+from bridge.plans import Settling, StaticPlan
 from bridge.solver import Analysis, with_solver
 from bridge.transistors import check_transistors, checked_way
 from bridge.waveforms import Waveforms

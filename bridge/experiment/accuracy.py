@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bridge.dynamics import DynamicPlan
 from bridge.errors import SimulationError, SpecError
 from bridge.estimators.base import Estimator
-from bridge.phases import StaticPlan
+from bridge.plans import StaticPlan
 from bridge.simulator import Simulator
 
 FloatArray = NDArray[np.float64]

@@ -39,7 +39,7 @@ from bridge.experiment.spec_transistor import TransistorSpec
 from bridge.experiment.store import content_hash
 from bridge.experiment.waves import WaveSet, WaveSplit
 from bridge.losses import UserLoss, UserWaveformLoss, make_loss
-from bridge.phases import Settling, StaticPlan
+from bridge.plans import Settling, StaticPlan
 from bridge.updates.optimizers import make_optimizer
 from bridge.updates.schedules import ScheduleError, make_schedule
 from circuits.deck import SolverOptions

@@ -19,7 +19,7 @@ from bridge.errors import SpecError
 from bridge.experiment.programming import PulseProgrammer
 from bridge.experiment.spec import ExperimentSpec
 from bridge.experiment.spec_devices import DevicesSpec, ProgrammingSpec, SynapseSpec
-from bridge.phases import StaticPlan
+from bridge.plans import StaticPlan
 from bridge.updates.conductances import Readout
 from bridge.updates.nonidealities import Cells, Drift, Imperfections, Spread, Stuck
 from bridge.updates.variation import Mismatch, at_temperature, spread_parameters

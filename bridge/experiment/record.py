@@ -17,7 +17,8 @@ from bridge.experiment.data import DataSet
 from bridge.experiment.store import write_atomic, write_json_atomic, write_parquet_atomic
 from bridge.experiment.waves import WaveSet
 from bridge.ngspice.drives import Signals
-from bridge.phases import StaticPhases, StaticPlan
+from bridge.phases import StaticPhases
+from bridge.plans import StaticPlan
 from bridge.quadrature import trapezoid_weights
 from bridge.simulator import Simulator
 from bridge.waveforms import Waveforms

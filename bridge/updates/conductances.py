@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.phases import device_families
+from bridge.families import device_families
 from circuits.devices.memristors import MEMRISTORS, Memristor
 from circuits.network import Network
 

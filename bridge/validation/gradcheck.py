@@ -18,7 +18,7 @@ from bridge.dynamics import DynamicPlan
 from bridge.errors import UnsupportedElementError
 from bridge.estimators.base import Batch, DynamicBatch, Estimator, FloatArray
 from bridge.estimators.finite_difference import FiniteDifference
-from bridge.phases import StaticPlan
+from bridge.plans import StaticPlan
 from bridge.simulator import Simulator
 from bridge.validation.reference import (
     Reference,

@@ -17,7 +17,8 @@ import numpy as np
 from bridge.dynamics import DynamicPlan
 from bridge.estimators.base import Batch, DynamicBatch, FloatArray
 from bridge.estimators.finite_difference import DifferenceTask
-from bridge.phases import StaticPlan, typical_sizes
+from bridge.families import typical_sizes
+from bridge.plans import StaticPlan
 from bridge.simulator import Simulator
 
 

@@ -14,7 +14,7 @@ from run_folders import SHIPPED, Command, shipped
 from bridge.dynamics import DynamicPlan
 from bridge.experiment.build import Experiment
 from bridge.experiment.spec import OperatingPointSpec, TransientSpec
-from bridge.phases import StaticPlan
+from bridge.plans import StaticPlan
 
 FILES = shipped()
 SMOKE: dict[str, list[str]] = {

@@ -16,7 +16,8 @@ from bridge.estimators.operating_point import linear_plan
 from bridge.losses import CrossEntropy, MeanSquaredError
 from bridge.ngspice.drives import constant
 from bridge.ngspice.session import Session
-from bridge.phases import StaticPhases, StaticPlan
+from bridge.phases import StaticPhases
+from bridge.plans import StaticPlan
 from bridge.updates.optimizers import SGD
 from circuits.devices.ald1106 import SIDE, TYPICAL, ald1106
 from circuits.devices.mosfet import mosfet

@@ -13,7 +13,8 @@ from bridge.estimators.equilibrium import Equilibrium
 from bridge.estimators.finite_difference import FiniteDifference
 from bridge.losses import CrossEntropy, Loss, MeanSquaredError
 from bridge.ngspice.session import Session
-from bridge.phases import Settling, StaticPhases, StaticPlan
+from bridge.phases import StaticPhases
+from bridge.plans import Settling, StaticPlan
 from bridge.simulator import Simulator
 from circuits.devices.base import Element
 from circuits.devices.diode import diode

@@ -13,7 +13,7 @@ from bridge.estimators.adjoint import AdjointTask, SourceGradientTask
 from bridge.losses.waveform import WaveformMSE
 from bridge.ngspice.drives import constant
 from bridge.ngspice.session import Session
-from bridge.phases import Settling, StaticPlan
+from bridge.plans import Settling, StaticPlan
 from bridge.solver import LEAST_NODES, with_solver
 from circuits.adjoint import adjoint
 from circuits.deck import SolverOptions

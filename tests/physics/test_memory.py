@@ -10,7 +10,8 @@ import psutil
 
 from bridge.ngspice.pool import Pool
 from bridge.ngspice.session import Session
-from bridge.phases import StaticPhases, StaticPlan
+from bridge.phases import StaticPhases
+from bridge.plans import StaticPlan
 from circuits.topologies.layered import layered
 
 MEBIBYTE = 1 << 20

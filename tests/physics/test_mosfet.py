@@ -14,7 +14,7 @@ from bridge.estimators.adjoint import AdjointNetwork
 from bridge.estimators.operating_point import OperatingPointAdjoint
 from bridge.ngspice.drives import Signals
 from bridge.ngspice.session import Session
-from bridge.phases import StaticPlan
+from bridge.plans import StaticPlan
 from bridge.transistors import linearisation
 from circuits.deck import Deck, SolverOptions
 from circuits.devices import cards

@@ -12,7 +12,7 @@ from bridge.errors import NetworkError
 from bridge.estimators.equilibrium import Equilibrium
 from bridge.estimators.finite_difference import FiniteDifference
 from bridge.losses import make_loss
-from bridge.phases import StaticPlan
+from bridge.plans import StaticPlan
 from bridge.simulator import Simulator
 from bridge.updates.conductances import Readout
 from bridge.updates.nonidealities import (

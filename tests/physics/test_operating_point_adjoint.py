@@ -15,7 +15,8 @@ from bridge.estimators.finite_difference import DifferenceTask
 from bridge.estimators.operating_point import OperatingPointAdjoint, OperatingPointTask
 from bridge.losses import MeanSquaredError
 from bridge.ngspice.session import Session
-from bridge.phases import Settling, StaticPhases, StaticPlan
+from bridge.phases import StaticPhases
+from bridge.plans import Settling, StaticPlan
 from bridge.simulator import Simulator
 from bridge.validation.classes import MEMRISTOR
 from circuits.deck import SolverOptions

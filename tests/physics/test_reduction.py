@@ -14,7 +14,8 @@ from bridge.estimators.finite_difference import FiniteDifference
 from bridge.experiment.record import plain_netlist
 from bridge.losses import MeanSquaredError
 from bridge.ngspice.session import Session
-from bridge.phases import Settling, StaticPhases, StaticPlan
+from bridge.phases import StaticPhases
+from bridge.plans import Settling, StaticPlan
 from bridge.simulator import Simulator
 from circuits import reduction as module
 from circuits.deck import SolverOptions

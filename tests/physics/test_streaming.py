@@ -16,7 +16,8 @@ from bridge.losses import CrossEntropy, MeanSquaredError
 from bridge.ngspice import ladder
 from bridge.ngspice.drives import constant
 from bridge.ngspice.session import Session
-from bridge.phases import StaticPhases, StaticPlan
+from bridge.phases import StaticPhases
+from bridge.plans import StaticPlan
 from bridge.simulator import Simulator
 from circuits.deck import SolverOptions
 from circuits.devices.diode import diode

@@ -16,7 +16,8 @@ from bridge.estimators.operating_point import OperatingPointAdjoint, OperatingPo
 from bridge.losses import MeanSquaredError
 from bridge.losses.waveform import WaveformMSE
 from bridge.ngspice.session import Session
-from bridge.phases import StaticPhases, StaticPlan
+from bridge.phases import StaticPhases
+from bridge.plans import StaticPlan
 from bridge.simulator import Simulator
 from bridge.updates.optimizers import Adam
 from circuits.devices.base import Element

@@ -17,7 +17,7 @@ from bridge.estimators import (
     OperatingPointAdjoint,
 )
 from bridge.losses import MeanSquaredError
-from bridge.phases import StaticPlan
+from bridge.plans import StaticPlan
 from bridge.simulator import Simulator
 from circuits.topologies.layered import layered
 

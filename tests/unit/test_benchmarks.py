@@ -16,7 +16,7 @@ from benchmarks.naive import NaivePlan
 from bridge.estimators import Equilibrium
 from bridge.losses import make_loss
 from bridge.ngspice.pool import Pool
-from bridge.phases import StaticPlan
+from bridge.plans import StaticPlan
 from bridge.simulator import Simulator
 from circuits.topologies.layered import layered
 

@@ -27,7 +27,7 @@ from bridge.estimators import (
     Lagrangian,
 )
 from bridge.losses import MeanSquaredError
-from bridge.phases import StaticPlan
+from bridge.plans import StaticPlan
 from bridge.validation.circuits import circuit
 from bridge.validation.classes import all_circuits
 from bridge.validation.command import check_gallery

@@ -10,7 +10,7 @@ import pytest
 from bridge.errors import SpecError
 from bridge.experiment.build import Experiment
 from bridge.experiment.data import DataError, load_data
-from bridge.phases import Settling, StaticPlan
+from bridge.plans import Settling, StaticPlan
 from circuits.topologies.layered import layered
 
 XOR = Path(__file__).resolve().parents[2] / "experiments" / "xor.yaml"
