@@ -1,8 +1,9 @@
 """A pool of worker processes, one ngspice each, that loses no job.
 
-A worker that dies or passes its time limit is killed and replaced, and its job is repeated once; a worker
-whose memory has grown past the limit is replaced between two jobs. Results come back in the order of the
-tasks, whatever the number of workers.
+A worker that dies or passes its time limit is killed and replaced, and its job is repeated once; the jobs
+that a worker had when it died run with none behind them from then on, so that none is blamed for another. A
+worker whose memory has grown past the limit is replaced between two jobs. Results come back in the order of
+the tasks, whatever the number of workers.
 """
 
 from __future__ import annotations
@@ -173,9 +174,12 @@ class Pool:
         results: list[Any] = [None] * len(tasks)
         waiting = deque(range(len(tasks)))
         attempts = [0] * len(tasks)
+        alone: set[int] = set()  # what a worker had when it died
         failure: BaseException | None = None
         while True:
             for k in self._places(len(waiting) if failure is None else 0):
+                if (before := self._workers[k].jobs) and not alone.isdisjoint((*before, waiting[0])):
+                    continue
                 first = waiting.popleft()
                 self._begin(k, first, tasks[first])
             busy = [w for w in self._workers if w.jobs]
@@ -193,6 +197,7 @@ class Pool:
                     status, result, resident = worker.receive()
                 except (EOFError, OSError, TimeoutError, pickle.UnpicklingError) as error:
                     attempts[job] += 1
+                    alone.update(worker.jobs)
                     lost = self._lost(worker, error)
                     waiting.extendleft(behind)
                     if attempts[job] >= _ATTEMPTS:

@@ -99,6 +99,8 @@ def serve(connection: Connection) -> None:
         if kind == "update":
             continue
         answers.put(_Answer(status, result, handler.usage() if handler is not None else {}))
+        if not isinstance(result, Later):
+            answers.join()  # the next task may kill this process, which must not take the answer with it
 
 
 def _send(connection: Connection, answers: Queue[_Answer]) -> None:

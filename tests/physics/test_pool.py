@@ -107,6 +107,16 @@ def test_jobs_behind_one_that_kills_its_worker_are_done_and_not_blamed(tmp_path:
         assert pool.replaced == 8
 
 
+def test_a_job_that_is_finished_beside_one_that_kills_the_worker_is_not_blamed() -> None:
+    """What was left for later dies with the worker; it is done again, by itself."""
+    done: dict[int, Any] = {}
+    with Pool(Circuit(), 1) as pool:
+        with pytest.raises(WorkerError, match="died in the middle of a job, also when the job was repeated"):
+            pool.map([("later", 1.0), ("die", None)], lambda k, result: done.update({k: result}))
+        assert done == {0: (right(1.0), 1e3)}
+        assert_works(pool)
+
+
 def test_large_tasks_and_answers_do_not_wait_for_each_other() -> None:
     """Megabytes both ways, while the worker is busy with the job before."""
     blocks = [np.full(1 << 18, float(k)) for k in range(12)]
