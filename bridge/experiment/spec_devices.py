@@ -174,8 +174,9 @@ class DevicesSpec(Section):
         Celsius | None,
         Field(
             gt=-273.15,
-            description="of the simulation (ngspice's `temp`), and of devices with a parameter "
-            "`temperature`; 27 degC and the devices' own when left out",
+            description="of the simulation (ngspice's `temp`), and around devices whose law has a "
+            "temperature (`stanford_pku`, `filament`, `knowm_mms`); 27 degC and the devices' own "
+            "when left out",
         ),
     ] = None
 

@@ -1,7 +1,8 @@
 """Update rules of devices that take pulses: sign, stochastic and threshold updates.
 
-They are optimizers (`bounded.py`) whose steps have a fixed size, as a pulse moves a device by about the same
-way whatever the gradient is. In `log` space a step is a relative change.
+They are optimizers (`bounded.py`) that follow what pulses can do. The steps of `Manhattan` and `Stochastic`
+have a fixed size, as a pulse moves a device by about the same way whatever the gradient is; those of
+`Threshold` are as large as the accumulated gradient, but rare. In `log` space a step is a relative change.
 """
 
 from __future__ import annotations

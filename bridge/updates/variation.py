@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from bridge.errors import NetworkError
 from bridge.updates.nonidealities import DeviceError, Spread, stream
 from circuits.devices.base import Element, ModelCard
 from circuits.network import Network
@@ -100,11 +101,18 @@ class Mismatch:
 
 
 def at_temperature(network: Network, kelvin: float) -> Network:
-    """The network with every device's own ambient temperature, a parameter `temperature` in kelvins, set."""
+    """The network with the temperature around every device whose law has one (`Device.ambient`) set.
+
+    Raises:
+        DeviceError: a device does not take this temperature.
+    """
     elements = []
     for e in network.elements:
-        own = [p for p in e.device.parameters if p.name == "temperature" and p.unit == "K"]
-        elements.append(e.replace(temperature=kelvin) if own else e)
+        own = e.device.ambient
+        try:
+            elements.append(e if own is None else e.replace(**{own.name: kelvin}))
+        except NetworkError as error:
+            raise DeviceError(f"temperature: {error}") from None
     return replace(network, elements=tuple(elements))
 
 
@@ -126,7 +134,7 @@ def _card(element: Element, shift: float, factor: float) -> ModelCard:
     for name in _GAINS:
         if name in keys:
             numbers[keys[name]] *= max(factor, 1e-3)
-    return ModelCard(f"{card.name}_{element.name}", card.kind, tuple(numbers.items()))
+    return replace(card, name=f"{card.name}_{element.name}", parameters=tuple(numbers.items()))
 
 
 def _has(element: Element, parameter: str) -> bool:

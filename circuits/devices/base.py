@@ -289,6 +289,20 @@ class Device:
         self.check(name, filled)
         return Element(name, self, tuple(str(n) for n in nodes), tuple(filled), model, driven)
 
+    @property
+    def ambient(self) -> Parameter | None:
+        """The parameter that holds the temperature around the device [K]; `None` where its law has none.
+
+        Its unit is K and its name begins with `temp`, `t_amb` or `tamb`, or holds `ambient`; the start of a
+        state is none.
+        """
+        starts = {s.initial for s in self.states}
+        for p in self.parameters:
+            known = "ambient" in p.name or p.name.startswith(("temp", "t_amb", "tamb"))
+            if p.unit == "K" and known and p.name not in starts:
+                return p
+        return None
+
     # What families override.
 
     def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:

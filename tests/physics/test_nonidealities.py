@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
+from transistor_checks import CARDS, alone, card, currents, load
 
 from bridge.errors import NetworkError
 from bridge.estimators.equilibrium import Equilibrium
 from bridge.estimators.finite_difference import FiniteDifference
 from bridge.losses import make_loss
+from bridge.ngspice.session import Session
 from bridge.plans import StaticPlan
 from bridge.simulator import Simulator
 from bridge.updates.conductances import Readout
@@ -274,6 +276,53 @@ def test_temperature_reaches_the_simulator_and_the_devices() -> None:
             found.append(float(simulator.outputs([[5.0]])[0, 0]))
     assert -3e-3 < (found[1] - found[0]) / 50.0 < -1e-3
     assert at_temperature(network, 350.0) == network  # resistors and diodes have no such parameter
+
+
+@pytest.mark.parametrize("kind", MEMRISTORS)
+def test_the_temperature_reaches_every_memristor_whose_law_has_one(kind: str) -> None:
+    """A temperature enters rates through `k T`; a device with such a law changes its rates, others do not."""
+    device = MEMRISTORS[kind]
+    own = [p for p in device.parameters if p.unit == "K" and p.name not in device.initial_names]
+    assert (device.ambient is not None) == (kind in ("stanford_pku", "filament", "knowm_mms"))
+    assert own == [p for p in (device.ambient,) if p is not None]
+    for made in (device, device.static()):
+        values = {n: v for n, v in device.values().items() if made is device or n not in device.initial_names}
+        if made is not device:
+            values.update({s.name: device.values()[s.initial] for s in device.states})
+        cold = Network("one", (made.element("m", "a", GROUND, **values),))  # type: ignore[arg-type]
+        hot = at_temperature(cold, 400.0)
+        assert (hot == cold) == (not own)
+        assert not own or hot.element("m").value(own[0].name) == 400.0
+    if own:
+        voltage = 1.2 if kind != "knowm_mms" else 0.2
+        at = {
+            **device.at_rest(device.values(**{device.initial_names[0]: np.mean(device.bounds[0])})),
+            "u": voltage,
+        }
+        rates = [
+            abs(float(device.evaluate(device.states[0].rate, {**at, own[0].name: t}))) for t in (300.0, 400.0)
+        ]
+        assert rates[1] > 1.5 * rates[0] > 0.0
+        with pytest.raises(DeviceError, match=r"temperature: m: .* = 0.5 K is outside"):
+            at_temperature(cold, 0.5)
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_no_mismatch_leaves_every_current_as_it_is(name: str, session: Session) -> None:
+    """The words of a card (`version=4.0`) choose the model's equations: a mismatched card keeps them."""
+    network, (_, _, _, supply) = alone(name), card(name)
+    if name == "bsim3":  # whose card here has no mobility
+        first, *rest = network.elements
+        assert first.model is not None
+        model = replace(first.model, parameters=(*first.model.parameters, ("u0", 0.067)))
+        network = replace(network, elements=(replace(first, model=model), *rest))
+    volts = [supply * np.array(v) for v in ((1.0, 0.5, 0.0, 0.0), (0.2, 1.0, 0.0, -0.2))]
+    found = []
+    for made in (network, Mismatch().applied(network, 3), Mismatch(threshold=1e-9).applied(network, 3)):
+        circuit = load(session, made)
+        found.append(np.array([currents(circuit, v)[0] for v in volts]))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert (np.abs(found[2] / found[0] - 1.0) > 1e-5).all()
 
 
 # --- memristive synapses -----------------------------------------------------------------------------

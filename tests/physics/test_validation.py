@@ -102,6 +102,18 @@ def test_a_wrong_sign_in_the_declaration_is_found(session: Session) -> None:
     assert {"least power", "energy of a cycle"} <= misses(replace(flipped, device=negative), session)
 
 
+def test_a_device_at_another_temperature_starts_in_balance_with_it() -> None:
+    """The filament's second state is a rise above the ambient; a device may as well state its temperature."""
+    found = subject("filament")
+    assert isinstance(found, MemristorSubject)
+    assert corners.at_rest(found, 350.0) == {**found.values, "ambient": 350.0, "rise0": 0.0}
+    gap, rise = found.device.states
+    ambient = found.device.parameters[found.device.index("ambient")].symbol
+    whole = replace(rise, rate=rise.rate.xreplace({rise.symbol: rise.symbol - ambient}))
+    absolute = replace(found, device=replace(found.device, states=(gap, whole)))
+    assert corners.at_rest(absolute, 350.0)["rise0"] == 350.0
+
+
 def test_measured_data_is_fitted(session: Session) -> None:
     """Data of other parameters: the fit returns to them within its own standard errors."""
     true = oblea(a1=0.2, vp=0.18, ap=3000.0)

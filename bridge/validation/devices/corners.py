@@ -112,19 +112,27 @@ def _beyond(subject: MemristorSubject, found: Trajectory) -> float:
     return worst
 
 
-def temperature_parameter(subject: MemristorSubject) -> Parameter | None:
-    """The parameter that holds the ambient's temperature [K]; `None` where the model has none."""
-    starts = set(subject.device.initial_names)
-    for p in subject.device.parameters:
-        known = "ambient" in p.name or p.name.startswith(("temp", "t_amb", "tamb"))
-        if p.unit == "K" and known and p.name not in starts:
-            return p
-    return None
+def at_rest(subject: MemristorSubject, kelvin: float) -> dict[str, float]:
+    """The parameters of a device that has been at a temperature for long, without a voltage.
+
+    A state in kelvins is the temperature itself or a rise above the ambient: it starts at whichever of
+    `kelvin` and 0 changes more slowly by its own equation.
+    """
+    device = subject.device
+    parameter = device.ambient
+    assert parameter is not None
+    found = {**subject.values, parameter.name: kelvin}
+    for state in device.states:
+        if state.unit == "K":
+            starts = np.array([0.0, kelvin])
+            known = {**device.at_rest(found), "u": 0.0, state.name: starts}
+            found[state.initial] = float(starts[np.abs(device.evaluate(state.rate, known)).argmin()])
+    return found
 
 
 def temperatures(subject: MemristorSubject, session: Session, findings: Findings) -> None:
     """The cycle at several temperatures of the ambient."""
-    parameter = temperature_parameter(subject)
+    parameter = subject.device.ambient
     if parameter is None:
         findings.add(
             "Temperature",
@@ -134,11 +142,8 @@ def temperatures(subject: MemristorSubject, session: Session, findings: Findings
     drive = cycle(subject.published.stimulus)
     steps = subject.steps * subject.published.stimulus.cycles
     lines, rows, worst = [], [], 0.0
-    heated = [
-        s.initial for s in subject.device.states if s.unit == "K"
-    ]  # a device begins at the temperature of its ambient
     for kelvin in TEMPERATURES:
-        values = {**subject.values, parameter.name: kelvin, **dict.fromkeys(heated, kelvin)}
+        values = at_rest(subject, kelvin)
         element = place(subject.placed, values)
         found = Bench(session, element, drive.duration, options=subject.options).run(drive, steps)
         reference = integrate(subject.device, values, drive, found.time)
