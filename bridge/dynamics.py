@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.benches import Bench, ChargeBench
 from bridge.families import device_families, told_values, typical_sizes
 from bridge.groups import Columns, Group, Names, Playback, columns, make_group, pick
 from bridge.ngspice import openvaf
@@ -17,7 +18,7 @@ from bridge.ngspice.drives import Signals
 from bridge.ngspice.session import Circuit, Session
 from bridge.quadrature import reversed_times
 from bridge.solver import with_solver
-from bridge.transistors import Bench, Played, linearisation, played_by
+from bridge.transistors import Played, linearisation, played_by
 from bridge.waveforms import Waveforms
 from circuits.adjoint import Adjoint, adjoint, adjoint_state, playback_source
 from circuits.deck import Deck, SolverOptions
@@ -31,6 +32,7 @@ from circuits.network import Network
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+AnyBench = TypeVar("AnyBench", Bench, ChargeBench)
 Scales = dict[tuple[str, str], float]
 
 FIXED_GRID = SolverOptions(trtol=1e6)
@@ -212,7 +214,7 @@ class DynamicPhases:
         self._resistors: Names = ()
         self.extra: dict[str, Circuit] = {}  # circuits that estimators keep loaded
         self._transistors: Played | None = None
-        self._benches: dict[tuple[str, ...], Bench] = {}
+        self._benches: dict[tuple[str, ...], Bench | ChargeBench] = {}
 
     def update(self, state: Any) -> None:
         """Write the trainable parameters `(n_trainable,)` into the loaded circuits."""
@@ -422,13 +424,15 @@ class DynamicPhases:
             found = np.hstack([found, self._transistors.values(*linearisation(self, waves)[1:])])
         return sources, found, scales
 
-    def bench(self, elements: list[Element]) -> Bench:
+    def bench(self, elements: list[Element], kind: type[AnyBench]) -> AnyBench:
         """The circuit that measures these transistors one by one, with their present parameters."""
-        names = tuple(e.name for e in elements)
-        if names not in self._benches:
-            self._benches[names] = Bench(elements, self.plan.options, self.session)
-        self._benches[names].update(elements)
-        return self._benches[names]
+        key = (kind.__name__, *(e.name for e in elements))
+        made = self._benches.get(key)
+        if made is None:
+            made = self._benches[key] = kind(elements, self.plan.options, self.session)
+        assert isinstance(made, kind)
+        made.update(elements)
+        return made
 
 
 def _adjoint_targets(flat: Network, made: Adjoint) -> tuple[Names, IntArray, FloatArray]:

@@ -4,8 +4,8 @@ Two ways give the same matrices. *Reported*: the small-signal parameters that ng
 phase; free of cost, and exact where its Jacobian is the derivative and complete. *Measured*: every transistor
 alone between voltage sources that replay the free phase, with one terminal a tenth of a millivolt up and
 down; six more simulations of independent transistors, whatever the model does. A transient is replayed a
-million times slower, so that only the currents that flow at rest are measured; capacitances are always the
-reported ones.
+million times slower, so that only the currents that flow at rest are measured. Capacitances are the reported
+ones; those of a model in Verilog-A are measured too, by the small-signal analysis at each point.
 """
 
 from __future__ import annotations
@@ -17,16 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.benches import Bench, ChargeBench
 from bridge.errors import UnsupportedElementError
-from bridge.ngspice.drives import Signals
-from bridge.ngspice.session import Circuit, Session
-from bridge.quadrature import interpolation_matrix
 from bridge.waveforms import Waveforms
-from circuits.deck import SolverOptions
 from circuits.devices.adjoint_mosfet import REFERENCE, AdjointMosfet, coefficient_node
 from circuits.devices.base import Element
 from circuits.devices.mosfet import Mosfet
 from circuits.devices.mosfet_linear import (
+    COMPILED,
     LEVEL_1,
     MEYER,
     TERMINALS,
@@ -40,9 +38,7 @@ from circuits.devices.mosfet_linear import (
     unreported,
     vector,
 )
-from circuits.devices.sources import VOLTAGE_SOURCE
-from circuits.netlist import build_deck
-from circuits.network import GROUND, Drive, Network
+from circuits.network import GROUND, Network
 
 if TYPE_CHECKING:
     from bridge.dynamics import DynamicPhases
@@ -50,11 +46,6 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 WAYS = ("auto", "reported", "measured")
-STEP = 1e-4
-"""How far a terminal is moved up and down [V]: in weak inversion an error of `(STEP / 26 mV)^2 / 6`."""
-SLOWER = 1e6
-"""How many times slower a transient is replayed."""
-_ENDS = ("d", "g", "s", "b")
 
 
 def checked_way(way: str) -> str:
@@ -82,6 +73,10 @@ def check_transistors(network: Network, way: str, charges: bool) -> None:
     for e in mosfets(network.elements):
         if way == "reported" and "Jacobian" in (why := unreported(e)):
             raise UnsupportedElementError(e.name, why, "measure the derivatives instead")
+        if level(e) == COMPILED:
+            if way == "reported":
+                raise UnsupportedElementError(e.name, unreported(e), "measure the derivatives instead")
+            continue
         if charges and not reported(e):
             raise UnsupportedElementError(
                 e.name, f"the capacitances of level {level(e)} are not known", "use finite_difference"
@@ -91,65 +86,12 @@ def check_transistors(network: Network, way: str, charges: bool) -> None:
     for entry in network.trainable:
         e = network.element(entry.element)
         if isinstance(e.device, Mosfet) and level(e) not in LEVEL_1:
+            what = "a model in Verilog-A" if level(e) == COMPILED else f"level {level(e)}"
             raise UnsupportedElementError(
                 e.name,
-                f"the current of level {level(e)} is not proportional to {entry.parameter}",
+                f"the current of {what} is not proportional to {entry.parameter}",
                 "train gate voltages, or use finite_difference",
             )
-
-
-class Bench:
-    """The transistors of a network one by one between voltage sources, loaded in this process."""
-
-    def __init__(self, elements: list[Element], options: SolverOptions, session: Session) -> None:
-        self.elements = elements
-        placed: list[Element] = []
-        drives = []
-        for e in elements:
-            nodes = tuple(f"pin_{e.name}_{t}" for t in _ENDS)
-            placed.append(Element(e.name, e.device, nodes, e.values, e.model))
-            for t, node in zip(_ENDS, nodes, strict=True):
-                placed.append(VOLTAGE_SOURCE.element(f"pin_{e.name}_{t}", node, GROUND, driven=True))
-                drives.append(Drive(f"pin_{e.name}_{t}"))
-        saves = tuple(f"i(v{d.source})".lower() for d in drives)
-        network = Network("bench", tuple(placed), tuple(drives))
-        self.circuit: Circuit = session.load(build_deck(network, options, nudges=False, saves=saves))
-
-    def update(self, elements: list[Element]) -> None:
-        """Give the transistors the widths of `elements`, the same ones with other values."""
-        targets = [e.device.alter_target(e, "w") for e in elements]
-        self.circuit.alter(targets, [e.value("w") for e in elements])
-
-    def measure(self, voltages: FloatArray, time: FloatArray, duration: float, step: float) -> FloatArray:
-        """Derivatives of the terminal currents, `(n_points, n, 3, 3)` [S].
-
-        Args:
-            voltages: of the terminals d, g, s, b, `(n_points, n, 4)` [V].
-            time: of the points [s]; one point is an operating point.
-            duration: of the free phase [s].
-            step: its largest time step [s].
-        """
-        found = np.zeros((*voltages.shape[:2], 3, 3))
-        for j, terminal in enumerate(TERMINALS):
-            moved = np.zeros(4)
-            moved[_ENDS.index(terminal)] = STEP
-            up = self._currents(voltages + moved, time, duration, step)
-            down = self._currents(voltages - moved, time, duration, step)
-            found[:, :, :, j] = (up - down) / (2.0 * STEP)
-        return found
-
-    def _currents(self, voltages: FloatArray, time: FloatArray, duration: float, step: float) -> FloatArray:
-        """Currents into the terminals d, g, b, `(n_points, n, 3)` [A]."""
-        count, n = voltages.shape[:2]
-        values = voltages.reshape(count, 4 * n)
-        sources = tuple(range(4 * n))
-        if count == 1:
-            into = self.circuit.operating_point([Signals(sources, values)])[None]
-        else:
-            signals = Signals(sources, values.copy(), time * SLOWER, order=3)
-            waves = self.circuit.transient([signals], duration * SLOWER, step * SLOWER, uic=False)
-            into = interpolation_matrix(waves.time / SLOWER, time) @ waves.values
-        return -np.asarray(into).reshape(count, n, 4)[:, :, [0, 1, 3]]
 
 
 def terminal_voltages(elements: Sequence[Element], waves: Waveforms) -> FloatArray:
@@ -194,8 +136,12 @@ def linearisation(phases: DynamicPhases, waves: Waveforms) -> tuple[dict[str, in
     if way == "auto":
         measured = sorted({*measured, *_forward_bulks(elements, across)})
     if measured:
-        bench, plan = phases.bench([elements[k] for k in measured]), phases.plan
+        bench, plan = phases.bench([elements[k] for k in measured], Bench), phases.plan
         g[:, measured] = bench.measure(across[:, measured], waves.time, plan.duration, plan.step)
+    compiled = [k for k, e in enumerate(elements) if level(e) == COMPILED]
+    if compiled and phases.charges:
+        charged = phases.bench([elements[k] for k in compiled], ChargeBench)
+        c[:, compiled] = charged.measure(across[:, compiled])
     return names, g, c
 
 

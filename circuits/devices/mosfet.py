@@ -78,7 +78,8 @@ def mosfet(
         g: gate.
         s: source.
         b: bulk.
-        model: card of type `nmos` or `pmos` (`circuits.devices.cards`).
+        model: card of type `nmos` or `pmos` (`circuits.devices.cards`), or of a module in Verilog-A
+            (`circuits.devices.cards_veriloga`).
         w: channel width [m].
         l: channel length [m].
         m: transistors in parallel.
@@ -87,9 +88,14 @@ def mosfet(
     Raises:
         NetworkError: the card is of another type, or a value is out of bounds.
     """
+    from circuits.devices.mosfet_veriloga import CompiledCard, compiled_device
+
+    given = {key.rstrip("_"): value for key, value in instance.items()}
+    if isinstance(model, CompiledCard):
+        return compiled_device(model, given).element(name, d, g, s, b, model=model, w=w, l=l, m=m)
     if model.kind.lower() not in KINDS:
         raise NetworkError(f"{name}: model card {model.name!r} is of type {model.kind}, not nmos or pmos")
-    written = "".join(f" {key.rstrip('_')}={spice_number(value)}" for key, value in instance.items())
+    written = "".join(f" {key}={spice_number(value)}" for key, value in given.items())
     device = MOSFET if not written else _with_options(written)
     return device.element(name, d, g, s, b, model=model, w=w, l=l, m=m)
 

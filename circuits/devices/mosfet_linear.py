@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 from bridge.errors import NetworkError, UnsupportedElementError
 from circuits.devices.base import Element, FloatArray, ModelCard
 from circuits.devices.mosfet import Mosfet
+from circuits.devices.mosfet_veriloga import CompiledCard
 
+COMPILED = 0
+"""What stands for the LEVEL of a model in Verilog-A."""
 LEVEL_1 = frozenset({1})
 MEYER = frozenset({1, 2, 3})
 BSIM3 = frozenset({8, 49})
@@ -30,8 +33,9 @@ TERMINALS = ("d", "g", "b")
 
 
 def level(element: Element) -> int:
-    """LEVEL of a transistor's card; 1 where it sets none."""
-    return int(_card(element).get("level", 1.0))
+    """LEVEL of a transistor's card; 1 where it sets none, `COMPILED` for a model in Verilog-A."""
+    card = _card(element)
+    return COMPILED if isinstance(card, CompiledCard) else int(card.get("level", 1.0))
 
 
 _GM = ("gm", "gds", "gmbs", "gbd", "gbs")
@@ -74,6 +78,8 @@ def unreported(element: Element) -> str:
     """
     card = _card(element)
     number = level(element)
+    if number == COMPILED:
+        return "its model is compiled Verilog-A, of which no report is known"
     if any(card.get(key, 0.0) != 0.0 for key in ("rd", "rs")):
         return "the card has series resistances (RD, RS)"
     if number in LEVEL_1:
@@ -101,7 +107,9 @@ def _card(element: Element) -> ModelCard:
 
 def polarity(element: Element) -> float:
     """1 for n channel, -1 for p channel; ngspice reports currents times this."""
-    return 1.0 if _card(element).kind.lower() == "nmos" else -1.0
+    card = _card(element)
+    channel = card.channel if isinstance(card, CompiledCard) else card.kind.lower()
+    return 1.0 if channel == "nmos" else -1.0
 
 
 def reverse(elements: Sequence[Element], u_ds: FloatArray) -> NDArray[np.bool_]:

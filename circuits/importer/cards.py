@@ -170,8 +170,13 @@ def _outside(text: str, at: int) -> bool:
     )
 
 
-def sort_lines(lines: Sequence[Line], file: str) -> Deck:
+def sort_lines(lines: Sequence[Line], file: str, types: frozenset[str] = frozenset()) -> Deck:
     """Sort lines into definitions.
+
+    Args:
+        lines: of the file.
+        file: its name, for messages.
+        types: of models that are read besides ngspice's own ones.
 
     Raises:
         SpecError: a line is not understood, or a subcircuit does not end.
@@ -189,7 +194,7 @@ def sort_lines(lines: Sequence[Line], file: str) -> Deck:
         elif card == ".param":
             at.parameters.update(assignments(line.text[len(card) :], place))
         elif card == ".model":
-            _model(line, at)
+            _model(line, at, KINDS | types)
         elif card.startswith("."):
             _card(line, deck, at)
         elif card[0].upper() in _LETTERS:
@@ -229,14 +234,14 @@ def _open(line: Line, outer: Definition) -> Definition:
     return definition
 
 
-def _model(line: Line, at: Definition) -> None:
+def _model(line: Line, at: Definition, kinds: frozenset[str]) -> None:
     tokens = tokenize(line.text[len(".model") :], line.place)
     if len(tokens) < 2 or any(t.braced or t.text == "=" for t in tokens[:2]):
         line.place.fail(".model needs a name and a type, for example: .model d1 D(is=1e-14)")
     name, kind = tokens[0].lower, tokens[1].lower
-    if kind not in KINDS:
+    if kind not in kinds:
         line.place.fail(
-            f".model {shown(name)}: the type {shown(kind)} is not read (known: {' '.join(sorted(KINDS))})"
+            f".model {shown(name)}: the type {shown(kind)} is not read (known: {' '.join(sorted(kinds))})"
         )
     if name in at.models:
         line.place.fail(f".model {shown(name)} is defined twice (first in line {at.models[name].place.line})")

@@ -23,12 +23,13 @@ _SECTION = re.compile(r"\.(lib|endl)\b\s*(.*)", re.IGNORECASE)
 
 
 @lru_cache(maxsize=16)
-def read_models(path: Path, sections: tuple[str, ...] = ()) -> Deck:
+def read_models(path: Path, sections: tuple[str, ...] = (), types: tuple[str, ...] = ()) -> Deck:
     """The model cards and parameters of a file.
 
     Args:
         path: the file; its first line is no title.
         sections: names of the `.lib` sections to read; what stands outside of sections is always read.
+        types: names, in lower case, of modules in Verilog-A whose models are read; then no others are.
 
     Raises:
         SpecError: the file cannot be read, has no such section, or a line is not understood.
@@ -36,12 +37,19 @@ def read_models(path: Path, sections: tuple[str, ...] = ()) -> Deck:
     lines = list(_logical(_text(path, str(path), _refuse), str(path), True))
     known: list[str] = []
     kept = list(_kept(lines, tuple(s.lower() for s in sections), known))
+    if types:
+        kept = [line for line in kept if line.card != ".model" or _type(line) in types]
     for section in sections:
         if section.lower() not in known:
             raise SpecError(
                 f"{path}: there is no section .lib {shown(section)}{did_you_mean(section, known)}"
             )
-    return sort_lines(kept, str(path))
+    return sort_lines(kept, str(path), frozenset(types))
+
+
+def _type(line: Line) -> str:
+    words = re.split(r"[\s(]+", line.text.strip(), maxsplit=3)
+    return words[2].lower() if len(words) > 2 else ""
 
 
 def _refuse(what: str) -> NoReturn:

