@@ -22,6 +22,7 @@ from bridge.experiment.spec_dynamic import (
     WaveformFileSpec,
 )
 from bridge.experiment.spec_neurons import DelayedXorSpec, DirectedSpec, NeuronsSpec, StimuliSpec
+from bridge.experiment.spec_transistor import TransistorSpec
 from bridge.experiment.stimuli import delayed_xor, stimuli
 from bridge.experiment.waves import (
     Truth,
@@ -79,7 +80,7 @@ def wave_network(spec: ExperimentSpec, channels: int, outputs: int, seed: int | 
 
 def _network(spec: ExperimentSpec, channels: int, outputs: int, seed: int | None) -> Network:
     circuit = spec.circuit
-    if isinstance(circuit, DirectedSpec):
+    if isinstance(circuit, DirectedSpec | TransistorSpec):
         initial = [spec.seed if seed is None else seed, INITIAL]
         return circuit.build(channels, outputs, seed=initial, name=spec.name)
     if isinstance(circuit, NeuronsSpec):

@@ -414,9 +414,18 @@ class ExperimentSpec(Section):
             raise ValueError("data of stimuli are for circuit neurons, which takes no other data")
         if not self.dynamic and isinstance(self.circuit, RLCSpec | NetlistSpec | DirectedSpec):
             raise ValueError(f"circuit {self.circuit.topology} needs data of waveforms")
-        if self.dynamic and isinstance(self.circuit, LayeredSpec | GraphSpec | TransistorSpec | CLLNSpec):
+        if self.dynamic and isinstance(self.circuit, LayeredSpec | GraphSpec | CLLNSpec):
             raise ValueError(
                 f"circuit {self.circuit.topology} has no memory; data of waveforms need rlc, directed, "
-                "neurons or netlist"
+                "neurons, transistor or netlist"
             )
+        if isinstance(self.circuit, TransistorSpec):
+            if self.dynamic and self.circuit.node_capacitance is None:
+                raise ValueError("circuit.node_capacitance is missing: data of waveforms need it")
+            if not self.dynamic and self.circuit.node_capacitance is not None:
+                raise ValueError("circuit.node_capacitance is for data of waveforms; leave it out")
+            if not self.dynamic and self.circuit.hold == "capacitor":
+                raise ValueError(
+                    "circuit.hold: a capacitor needs data of waveforms; static data need a source"
+                )
         return self

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 from circuits.devices import cards, cards_veriloga
@@ -136,6 +137,64 @@ def sg13g2(corner: str = "nom", **changes: Any) -> Technology:
         gate_start=(0.5, 0.8),
     )
     return replace(own, **changes)
+
+
+def from_files(
+    file: str | Path,
+    nmos: str,
+    pmos: str,
+    *,
+    sections: tuple[str, ...] = (),
+    parameters: Mapping[str, float] | None = None,
+    verilog_a: str | Path | None = None,
+    width: str = "w",
+    length: str = "l",
+    changes: Mapping[str, Any] | None = None,
+) -> Technology:
+    """Transistors of a user's own model cards, at the operating voltages of `Technology`.
+
+    Args:
+        file: a SPICE file with `.model` lines; it is read as data.
+        nmos: name of the n-channel model, or of its bins without their number.
+        pmos: name of the p-channel model, likewise.
+        sections: the file's `.lib` sections to read.
+        parameters: values for parameters that the file's expressions use.
+        verilog_a: file of the Verilog-A module that the models' type names; native models when left out.
+        width: that module's instance parameter for the channel width.
+        length: that module's instance parameter for the channel length.
+        changes: fields of `Technology`.
+
+    Raises:
+        SpecError: when a card is asked for that the files do not have.
+    """
+    given = tuple((parameters or {}).items())
+    code = None if verilog_a is None else Path(verilog_a)
+    made = [
+        partial(_from_file, Path(file), name, channel, sections, given, code, width, length)
+        for name, channel in ((nmos, "nmos"), (pmos, "pmos"))
+    ]
+    return Technology(made[0], made[1], **dict(changes or {}))
+
+
+@lru_cache(maxsize=64)
+def _from_file(
+    file: Path,
+    name: str,
+    channel: str,
+    sections: tuple[str, ...],
+    parameters: tuple[tuple[str, float], ...],
+    code: Path | None,
+    w_name: str,
+    l_name: str,
+    w: float,
+    l: float,  # noqa: E741
+) -> ModelCard:
+    given = dict(parameters)
+    if code is None:
+        return cards.load(file, name, w=w, l=l, sections=sections, parameters=given)
+    return cards_veriloga.load_compiled(
+        file, name, code, channel=channel, sections=sections, parameters=given, width=w_name, length=l_name
+    )
 
 
 def _sized(make: Callable[..., ModelCard], name: str, corner: str) -> Sized:
