@@ -7,6 +7,7 @@ from bridge.estimators.coupled_learning import CoupledLearning
 from bridge.estimators.equilibrium import Equilibrium
 from bridge.estimators.finite_difference import FiniteDifference
 from bridge.estimators.lagrangian import Lagrangian
+from bridge.estimators.mirror_equilibrium import MirrorEquilibrium
 from bridge.estimators.operating_point import OperatingPointAdjoint
 
 __all__ = [
@@ -21,13 +22,23 @@ __all__ = [
     "FiniteDifference",
     "Gradient",
     "Lagrangian",
+    "MirrorEquilibrium",
     "OperatingPointAdjoint",
     "TruncatedAdjoint",
     "estimator_type",
 ]
 
 ESTIMATORS: dict[str, type[Estimator]] = {
-    e.name: e for e in (Equilibrium, FiniteDifference, AdjointNetwork, Lagrangian, Causal, CoupledLearning)
+    e.name: e
+    for e in (
+        Equilibrium,
+        MirrorEquilibrium,
+        FiniteDifference,
+        AdjointNetwork,
+        Lagrangian,
+        Causal,
+        CoupledLearning,
+    )
 }
 """Estimators by the name that the experiment file uses."""
 

@@ -13,6 +13,7 @@ import numpy as np
 from bridge.dynamics import DynamicPlan
 from bridge.errors import SpecError, TellegenError
 from bridge.estimators import Batch, DynamicBatch, Estimator, TruncatedAdjoint, estimator_type
+from bridge.estimators.mirror_equilibrium import MirrorEquilibrium, with_mirror_nudges
 from bridge.experiment.build_dynamic import (
     INITIAL,
     card,
@@ -35,7 +36,7 @@ from bridge.experiment.spec import (
 )
 from bridge.experiment.spec_clln import CLLNSpec, CoupledLearningSpec
 from bridge.experiment.spec_dynamic import AdjointSpec
-from bridge.experiment.spec_transistor import TransistorSpec
+from bridge.experiment.spec_transistor import MirrorEquilibriumSpec, TransistorSpec
 from bridge.experiment.store import content_hash
 from bridge.experiment.waves import WaveSet, WaveSplit
 from bridge.losses import UserLoss, UserWaveformLoss, make_loss
@@ -172,6 +173,13 @@ class Experiment:
             return Hardware(self.spec, nominal, network)
 
     def _network(self, split: Split | WaveSplit) -> Network:
+        made, rule = self._plain_network(split), self.spec.estimator
+        if isinstance(rule, MirrorEquilibriumSpec):
+            with self._at("estimator"):
+                return with_mirror_nudges(made, rule.chosen(), ratio=rule.ratio)
+        return made
+
+    def _plain_network(self, split: Split | WaveSplit) -> Network:
         spec = self.spec.circuit
         if isinstance(split, WaveSplit):
             return wave_network(self.spec, split.train.inputs.shape[-1], split.train.targets.shape[-1])
@@ -338,6 +346,8 @@ class Experiment:
             if spec.horizon is None:
                 return estimator_type("adjoint", dynamic)()
             return TruncatedAdjoint(spec.horizon, spec.stride)
+        if isinstance(spec, MirrorEquilibriumSpec):
+            return MirrorEquilibrium(spec.beta)
         return estimator_type(spec.kind, dynamic)(**spec.model_dump(exclude={"kind"}))
 
     def optimizer(self, network: Network) -> Any:

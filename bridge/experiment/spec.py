@@ -30,7 +30,7 @@ from bridge.experiment.spec_neurons import (
     SpikeTimesSpec,
     StimuliSpec,
 )
-from bridge.experiment.spec_transistor import TransistorSpec
+from bridge.experiment.spec_transistor import MirrorEquilibriumSpec, TransistorSpec
 from bridge.units import Amperes, Farads, Number, PerVolt, Seconds, Volts
 
 
@@ -206,7 +206,13 @@ class FiniteDifferenceSpec(Section):
 
 
 EstimatorSpec = Annotated[
-    EquilibriumSpec | FiniteDifferenceSpec | AdjointSpec | LagrangianSpec | CausalSpec | CoupledLearningSpec,
+    EquilibriumSpec
+    | MirrorEquilibriumSpec
+    | FiniteDifferenceSpec
+    | AdjointSpec
+    | LagrangianSpec
+    | CausalSpec
+    | CoupledLearningSpec,
     Field(discriminator="kind"),
 ]
 
@@ -397,7 +403,10 @@ class ExperimentSpec(Section):
                 raise ValueError("analysis.node_capacitance is for static data; leave it out")
             if not self.dynamic and analysis.node_capacitance is None:
                 raise ValueError("analysis.node_capacitance is missing: static data settle with it")
-        static_only, dynamic_only = ("equilibrium", "coupled_learning"), ("lagrangian", "causal")
+        static_only, dynamic_only = (
+            ("equilibrium", "mirror_equilibrium", "coupled_learning"),
+            ("lagrangian", "causal"),
+        )
         if self.estimator is not None and self.estimator.kind in (
             static_only if self.dynamic else dynamic_only
         ):

@@ -99,10 +99,7 @@ class ModelsSpec(Section):
 
 
 class TransistorSpec(Section):
-    """Layers of MOSFET channels, whose gate voltages are trained, and differential pairs as neurons.
-
-    Voltages and sizes that are left out are the technology's; with `file`, those of a supply of 1 V.
-    """
+    """Layers of MOSFET channels with trained gates, and differential pairs; defaults are the technology's."""
 
     topology: Literal["transistor"]
     hidden: Annotated[
@@ -208,3 +205,33 @@ class TransistorSpec(Section):
             node_capacitance=self.node_capacitance or 0.0,
             name=name,
         )
+
+
+class MirrorEquilibriumSpec(Section):
+    """Equilibrium propagation with nudges by current mirrors of transistors, as inexact as these are."""
+
+    kind: Literal["mirror_equilibrium"]
+    beta: Annotated[
+        Number, Field(gt=0, description="nudging strength [A V]: the current is -beta times dloss/dv")
+    ] = 1e-7
+    technology: Annotated[
+        Literal["level1", "bsim3", "freepdk45", "gf180mcu", "sg13g2"],
+        Field(description="of the mirrors, as in `circuit.technology`"),
+    ] = "level1"
+    supply: Annotated[
+        Volts | None,
+        Field(gt=0, description="half of it below ground; the technology's if left out"),
+    ] = None
+    length: Annotated[
+        Metres | None, Field(gt=0, description="of the mirrors' channels; the technology's if left out")
+    ] = None
+    ratio: Annotated[Number, Field(gt=0, description="of a mirror's output current to its reference")] = 1.0
+
+    def chosen(self) -> Technology:
+        """The technology of the mirrors.
+
+        Raises:
+            SpecError: the cards are not installed.
+        """
+        changes = {n: v for n in ("supply", "length") if (v := getattr(self, n)) is not None}
+        return {**_PLAIN, **_PROCESSES}[self.technology](**changes)

@@ -123,7 +123,14 @@ def directed_synapse(
 
 
 def mirror(
-    name: str, reference: str, out: str, technology: Technology, *, ratio: float = 1.0, sink: bool = True
+    name: str,
+    reference: str,
+    out: str,
+    technology: Technology,
+    *,
+    ratio: float = 1.0,
+    sink: bool = True,
+    rails: tuple[str, str] = (GROUND, SUPPLY),
 ) -> list[Element]:
     """A current mirror: what flows into the node `reference` is drawn from `out`, times `ratio`.
 
@@ -135,9 +142,10 @@ def mirror(
         ratio: of the widths.
         sink: n channel, draws from `out`; otherwise p channel, what is drawn from `reference` flows into
             `out`.
+        rails: nodes of the lower and the upper supply.
     """
     t = technology
-    kind, rail, w = ("nmos", GROUND, t.tail_width) if sink else ("pmos", SUPPLY, t.pair_width)
+    kind, rail, w = ("nmos", rails[0], t.tail_width) if sink else ("pmos", rails[1], t.pair_width)
     ends = (("d", reference, w), ("o", out, ratio * w))
     return [
         mosfet(f"{name}_{part}", drain, reference, rail, rail, model=t.card(kind, size), w=size, l=t.length)
@@ -145,18 +153,27 @@ def mirror(
     ]
 
 
-def mirror_nudge(name: str, node: str, technology: Technology, *, ratio: float = 1.0) -> list[Element]:
+def mirror_nudge(
+    name: str,
+    node: str,
+    technology: Technology,
+    *,
+    ratio: float = 1.0,
+    rails: tuple[str, str] = (GROUND, SUPPLY),
+) -> list[Element]:
     """A nudge of either sign by two mirrors: the driven current `<name>` [A] is injected into `node`.
 
     Positive currents are drawn from the p-channel mirror's reference, negative ones flow into the
     n-channel's; two driven sources `<name>_up` and `<name>_down`, both with currents of at least zero, play
-    the two halves. The ideal nudge is `ratio * (up - down)`.
+    the two halves. The ideal nudge is `ratio * (up - down)`; a copy in saturation differs from it by
+    `(1 + lambda v_out) / (1 + lambda v_ref)`, with the drain-source voltages of the two transistors.
     """
+    lower, upper = rails
     return [
-        current_source(f"{name}_up", f"{name}_p", GROUND, driven=True),
-        current_source(f"{name}_down", GROUND, f"{name}_n", driven=True),
-        *mirror(f"{name}_mp", f"{name}_p", node, technology, ratio=ratio, sink=False),
-        *mirror(f"{name}_mn", f"{name}_n", node, technology, ratio=ratio, sink=True),
+        current_source(f"{name}_up", f"{name}_p", lower, driven=True),
+        current_source(f"{name}_down", upper, f"{name}_n", driven=True),
+        *mirror(f"{name}_mp", f"{name}_p", node, technology, ratio=ratio, sink=False, rails=rails),
+        *mirror(f"{name}_mn", f"{name}_n", node, technology, ratio=ratio, sink=True, rails=rails),
     ]
 
 

@@ -114,27 +114,6 @@ def test_a_directed_synapse_acts_in_one_direction(name: str, session: Session) -
     assert abs(back) < 1e-3 * ahead
 
 
-@tc.needs_freepdk45
-@pytest.mark.parametrize("sign", [1, -1])
-def test_a_mirror_copies_a_current_and_the_nudge_has_its_sign(sign: int, session: Session) -> None:
-    """The copy is that of two transistors of one gate voltage: wrong by the output conductance, not more."""
-    t = technology("freepdk45", length=5e-7)
-    ratio = 2.0
-    elements = [*tr.mirror_nudge("n", "o", t, ratio=ratio), resistor("r", "o", "half", conductance=1e-4)]
-    supply = voltage_source("supply", tr.SUPPLY, dc=t.supply)
-    half = voltage_source("vh", "half", dc=0.5)
-    drives = (Drive("n_up", 0), Drive("n_down", 1))
-    network = Network("m", (supply, half, *elements), drives, (Output("o"),))
-    reference = np.array([1e-7, 3e-7, 1e-6, 3e-6])
-    zero = np.zeros_like(reference)
-    values = [reference, zero] if sign > 0 else [zero, reference]
-    found = 1e-4 * (outputs(network, np.stack(values, axis=1), session)[:, 0] - 0.5)
-    rest = 1e-4 * (outputs(network, np.zeros((1, 2)), session)[0, 0] - 0.5)
-    copied = (found - rest) / (sign * ratio * reference)
-    assert (np.abs(copied - 1) < 0.15).all()  # an ideal mirror has 1
-    assert np.abs(copied - 1).max() > 1e-3
-
-
 @pytest.mark.parametrize("name", TECHNOLOGIES)
 @pytest.mark.parametrize("tails", [False, True])
 def test_the_static_gradient_is_that_of_differences(name: str, tails: bool, session: Session) -> None:
