@@ -207,12 +207,12 @@ class FiniteDifferenceSpec(Section):
 
 EstimatorSpec = Annotated[
     EquilibriumSpec
-    | MirrorEquilibriumSpec
     | FiniteDifferenceSpec
     | AdjointSpec
     | LagrangianSpec
     | CausalSpec
-    | CoupledLearningSpec,
+    | CoupledLearningSpec
+    | MirrorEquilibriumSpec,
     Field(discriminator="kind"),
 ]
 

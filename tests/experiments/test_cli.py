@@ -100,7 +100,7 @@ def refused(command: Command, small: Path, *flags: str) -> str:
         (
             "kind: equilibrium", "kind: equilibrum", 20,
             "estimator.kind: expected 'equilibrium', 'finite_difference', 'adjoint', 'lagrangian', "
-            "'causal' or 'coupled_learning', got 'equilibrum'; "
+            "'causal', 'coupled_learning' or 'mirror_equilibrium', got 'equilibrum'; "
             "did you mean 'equilibrium'?",
         ),
         (
