@@ -23,33 +23,53 @@ from bridge.estimators.truncation import Piece, Truncation, whole
 from bridge.losses.waveform import WaveformLoss, WaveformValue
 from bridge.ngspice.drives import Signals
 from bridge.ngspice.later import Later
-from bridge.quadrature import reversed_times, trapezoid_weights
+from bridge.quadrature import interpolation_matrix, trapezoid_weights
 from bridge.transistors import check_transistors, checked_way
 from bridge.waveforms import Waveforms
 from circuits.adjoint import adjoint
 
 Found = tuple[float, FloatArray, FloatArray]
 """A sample's loss, gradient `(n_trainable,)` and score."""
+_EVEN = 1e-6  # relative difference of steps that count as equal
 
 
-def error_signal(waves: Waveforms, loss: WaveformValue, duration: float, probes: int = 0) -> Signals:
+def error_signal(
+    waves: Waveforms, loss: WaveformValue, part: Piece, step: float, probes: int = 0
+) -> Signals:
     """The loss's derivative `+e` over reversed time: a current at outputs, a voltage in probed branches.
 
     The last `probes` columns are those of the probed sources, which are the adjoint circuit's first ones.
 
-    The integral part becomes the density `derivative / weight` at each time point. The terminal part is an
-    impulse at `tau = 0`: all of its charge flows in the simulator's first step, a ten-thousandth of the
-    others and integrated by the backward Euler rule, which takes the current at its end for all of it.
+    The integral part becomes the density `derivative / weight` at each time point. The adjoint phase takes
+    it at time points of its own, between these. There it is interpolated cubically: for a change `dv` of the
+    output the charges `e dt` then add up to `sum derivative dv` but for the fourth order in the step, even
+    where the derivative is an impulse at a few samples, as that of spike times is. Linear interpolation
+    would widen an impulse: `x (1 - x) step^2 dv'' / 2` too much, `x` the offset of the two grids in steps.
+    Beside uneven steps, at the transient's ends, it is linear.
+
+    The terminal part is an impulse at `tau = 0`: all of its charge flows in the simulator's first step, a
+    ten-thousandth of the others and integrated by the backward Euler rule, which takes the current at its
+    end for all of it.
 
     The first sample of the free phase is much closer to the second than others are: its derivative becomes
     the charge of the last adjoint step, whole, whether it is a density or an impulse at `t = 0`.
+
+    Args:
+        waves: the free trajectory.
+        loss: its loss and derivative.
+        part: the errors that count, and where their adjoint begins.
+        step: largest time step of the adjoint phase [s].
+        probes: number of probed branches.
     """
     weights = trapezoid_weights(waves.time)[:, None]
+    points = adjoint_points(waves.time, step, part.length)
     density = loss.derivative / weights
     excess = loss.derivative[0] - density[1] * weights[0]
-    density[0] = density[1] + excess * 2.0 / (waves.time[-1] - waves.time[-2])
-    times = reversed_times(waves.time, duration)
-    values = density[::-1]
+    density[0] = density[1] + excess * 2.0 / (points[-1] - points[-2])
+    times = part.end - waves.time[::-1]
+    if part.after == len(waves.time):
+        times = np.maximum(times, 0.0)
+    times, values = _between(times, density[::-1], points)
     if loss.terminal.any():
         first, second = waves.time[0], waves.time[1]
         grid = np.union1d(times, [0.0, first, second])
@@ -59,6 +79,48 @@ def error_signal(waves: Waveforms, loss: WaveformValue, duration: float, probes:
     count = values.shape[1] - probes
     sources = (*range(probes, probes + count), *range(probes))
     return Signals(sources, values.copy(), times)
+
+
+def adjoint_points(time: FloatArray, step: float, length: float) -> FloatArray:
+    """The time points of an adjoint phase [s], as the simulator chooses them where no step fails.
+
+    They begin as those of the free phase, with steps that grow up to the largest one. The simulator halves
+    the last stretch.
+
+    Args:
+        time: of the free phase, from rest or not, `(n_points,)` [s].
+        step: largest step [s].
+        length: of the adjoint phase [s].
+    """
+    grown = np.flatnonzero(np.diff(time) > step * (1.0 - _EVEN))
+    start = time[: grown[0] + 1] if len(grown) else time[:1]
+    start = start[(start > 0.0) & (start < length)]
+    last = float(start[-1]) if len(start) else 0.0
+    count = max(0, int(np.ceil((length - last) / step - 1.9)))
+    body = last + step * np.arange(1, count + 1)
+    rest = float(body[-1]) if count else last
+    return np.concatenate([start, body, [0.5 * (rest + length), length]])
+
+
+def _between(
+    times: FloatArray, values: FloatArray, points: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """A signal `(n, k)` with samples at `points` where steps are even, and its own ones elsewhere."""
+    steps = np.diff(times)
+    even = np.isclose(steps, np.median(steps), rtol=_EVEN, atol=0.0)
+    even[1:-1] &= even[:-2] & even[2:]
+    even[[0, -1]] = False
+    place = np.clip(np.searchsorted(times, points, side="right") - 1, 0, len(steps) - 1)
+    own = np.diff(points, prepend=points[0], append=points[-1])
+    alike = np.isclose(own, np.median(steps), rtol=_EVEN, atol=0.0)
+    chosen = even[place] & alike[:-1] & alike[1:]
+    covered = np.zeros(len(steps), dtype=bool)
+    covered[place[chosen]] = True
+    kept = ~(np.append(covered, False) & np.append(False, covered))
+    grid = np.concatenate([times[kept], points[chosen]])
+    found = np.vstack([values[kept], interpolation_matrix(times, points[chosen]) @ values])
+    grid, order = np.unique(grid, return_index=True)
+    return grid, found[order]
 
 
 def nudge_factor(phases: DynamicPhases, waves: Waveforms, loss: WaveformValue) -> float:
@@ -93,11 +155,11 @@ def reverse_phases(phases: DynamicPhases, jobs: Sequence[Job]) -> Callable[[], l
     All that is computed before the adjoint phases is computed for all jobs, then the phases run one after
     another: between two of them nothing else pushes the simulator's data out of the processor's caches.
     """
-    duration, probes = phases.plan.duration, len(phases.plan.network.probes)
+    probes = len(phases.plan.network.probes)
     found, factors, ready = [], [], []
     for job in jobs:
         loss, part = job.part.error(job.loss), job.part
-        nudges = part.shifted(error_signal(job.waves, loss, duration, probes), duration)
+        nudges = error_signal(job.waves, loss, part, phases.plan.step, probes)
         factor = nudge_factor(phases, job.waves, loss)
         small = Signals(nudges.sources, nudges.values * factor, nudges.times)
         ready.append(phases.adjoint_phase(job.waves, small, part.end, part.length))

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.losses.waveform import WaveformValue
-from bridge.ngspice.drives import Signals
 from bridge.waveforms import Waveforms
 
 FloatArray = NDArray[np.float64]
+_LEAD = 6  # samples without error before a piece's: the adjoint phase begins with small, uneven steps
 _AFTER = 1e-9  # share of a piece's length in which its adjoint falls to zero where it is cut
 
 
@@ -70,7 +70,7 @@ class Piece:
     Attributes:
         first: number of the first sample whose error counts.
         after: number of the one behind the last.
-        end: where the adjoint begins [s], one sample behind the last error or at the end of the transient.
+        end: where the adjoint begins [s], some samples behind the last error or at the end of the transient.
         reach: the earliest time that the adjoint goes back to [s]; 0 for all of the past.
     """
 
@@ -93,12 +93,6 @@ class Piece:
             loss, derivative=derivative, terminal=loss.terminal if last else np.zeros_like(loss.terminal)
         )
 
-    def shifted(self, signals: Signals, duration: float) -> Signals:
-        """Signals over the reversed time of the whole transient, over that of the piece."""
-        if self.end == duration or not len(signals.times):
-            return signals
-        return replace(signals, times=signals.times - (duration - self.end))
-
     def padded(self, reply: Waveforms) -> Waveforms:
         """The piece's adjoint signals with zeros after they are cut, up to the time 0 of the free phase."""
         if self.reach == 0.0:
@@ -110,7 +104,7 @@ class Piece:
 
 def piece(time: FloatArray, duration: float, first: int, after: int, reach: float) -> Piece:
     """The errors of the samples `first` to `after - 1`, whose adjoint goes back to `reach` [s]."""
-    end = duration if after == len(time) else float(time[after])
+    end = duration if after + _LEAD >= len(time) else float(time[after + _LEAD])
     return Piece(first, after, end, reach)
 
 
