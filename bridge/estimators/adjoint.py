@@ -33,9 +33,7 @@ Found = tuple[float, FloatArray, FloatArray]
 _EVEN = 1e-6  # relative difference of steps that count as equal
 
 
-def error_signal(
-    waves: Waveforms, loss: WaveformValue, part: Piece, step: float, probes: int = 0
-) -> Signals:
+def error_signal(waves: Waveforms, loss: WaveformValue, part: Piece, step: float, probes: int = 0) -> Signals:
     """The loss's derivative `+e` over reversed time: a current at outputs, a voltage in probed branches.
 
     The last `probes` columns are those of the probed sources, which are the adjoint circuit's first ones.
@@ -102,9 +100,7 @@ def adjoint_points(time: FloatArray, step: float, length: float) -> FloatArray:
     return np.concatenate([start, body, [0.5 * (rest + length), length]])
 
 
-def _between(
-    times: FloatArray, values: FloatArray, points: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def _between(times: FloatArray, values: FloatArray, points: FloatArray) -> tuple[FloatArray, FloatArray]:
     """A signal `(n, k)` with samples at `points` where steps are even, and its own ones elsewhere."""
     steps = np.diff(times)
     even = np.isclose(steps, np.median(steps), rtol=_EVEN, atol=0.0)

@@ -25,6 +25,7 @@ from bridge.experiment.build_dynamic import (
 )
 from bridge.experiment.data import DataSet, Scaling, Split, load_data
 from bridge.experiment.devices import Hardware, at_the_temperature, chip, synapses
+from bridge.experiment.neuron_rules import problems
 from bridge.experiment.source import Located, apply_overrides, load_yaml, validate
 from bridge.experiment.spec import (
     DataSpec,
@@ -91,7 +92,14 @@ class Experiment:
             SpecError: one line a problem: file, line, key, what is wrong.
         """
         located = apply_overrides(load_yaml(path), overrides)
-        return cls(validate(ExperimentSpec, located), Path(path).resolve().parent, located)
+        spec = validate(ExperimentSpec, located)
+        found = [
+            ": ".join([located.where(keys)[0], ".".join(map(str, keys)), message])
+            for keys, message in problems(spec)
+        ]
+        if found:
+            raise SpecError("\n".join(found))
+        return cls(spec, Path(path).resolve().parent, located)
 
     @contextmanager
     def _at(self, *keys: str) -> Iterator[None]:

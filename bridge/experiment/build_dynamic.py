@@ -293,7 +293,10 @@ def _loss(spec: ExperimentSpec, folder: Any, split: WaveSplit) -> Any:
         outputs = split.train.targets.shape[-1]
         if len(loss.times) != outputs:
             raise SpecError(f"times: {len(loss.times)} lists of spike times for {outputs} outputs")
-        own = SpikeTimes(loss.tau, loss.threshold, loss.missing, loss.extra, loss.height)
+        level: float | tuple[float, ...] = loss.threshold or 0.0
+        if loss.threshold is None and isinstance(spec.circuit, NeuronsSpec):
+            level = spec.circuit.thresholds([o.plus for o in neurons(spec)[0].outputs])
+        own = SpikeTimes(loss.tau, level, loss.missing, loss.extra, loss.height)
         return SpikeTargets(own, [list(times) for times in loss.times], loss.tolerance)
     if loss.kind == "mse":
         if loss.on == "final":

@@ -16,9 +16,10 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
     """
     lines = []
     if "test_spikes_on_time" in results:
+        shift = results["test_worst_shift"]
+        worst = "a target without a spike" if shift is None else f"{format_quantity(shift, 's', 3)} off"
         lines.append(
-            f"spikes: {results['test_spikes_on_time']:.0%} of the targets on time, worst "
-            f"{format_quantity(results['test_worst_shift'], 's', 3)} off, "
+            f"spikes: {results['test_spikes_on_time']:.0%} of the targets on time, worst {worst}, "
             f"{results['test_missing_spikes']:.0f} missing, {results['test_extra_spikes']:.0f} extra"
         )
     for label, row in (results.get("recovered") or {}).items():

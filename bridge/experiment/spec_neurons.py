@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from string import digits
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from bridge.experiment.section import Section
 from bridge.units import Farads, Number, Seconds, Siemens, Volts
@@ -129,6 +131,13 @@ class PopulationSpec(Section):
     ]
 
 
+def _weights(train: Any) -> Any:
+    """Let `{lower: .., upper: ..}` stand for the weights' bounds."""
+    if train is None:
+        return {}
+    return {"weight": train} if isinstance(train, dict) and train.keys() & {"lower", "upper"} else train
+
+
 class ConnectionSpec(Section):
     """Synapses from one population to another."""
 
@@ -144,7 +153,14 @@ class ConnectionSpec(Section):
     spread: Annotated[float, Field(ge=0, le=1, description="weights are uniform within this share of it")] = (
         0.5
     )
-    train: Annotated[BoundsSpec | None, Field(description="bounds [mS/cm^2] of weights that learn")] = None
+    train: Annotated[
+        dict[Literal["weight", "reversal", "alpha", "beta", "half", "width"], BoundsSpec],
+        BeforeValidator(_weights),
+        Field(
+            description="what learns, with bounds; lower and upper alone are those of the weights",
+            default_factory=dict,
+        ),
+    ]
     reversal: Annotated[float | None, Field(description="[mV]; 0 excites (default), -80 inhibits")] = None
     alpha: Annotated[float | None, Field(gt=0, description="rate of opening [1/ms]")] = None
     beta: Annotated[float | None, Field(gt=0, description="rate of closing [1/ms]")] = None
@@ -155,9 +171,10 @@ class ConnectionSpec(Section):
         """As the topology takes it."""
         names = ("reversal", "alpha", "beta", "half", "width")
         options = {n: v for n in names if (v := getattr(self, n)) is not None}
-        bounds = None if self.train is None else self.train.made()
+        train: dict[str, Bounds] = {key: bounds.made() for key, bounds in self.train.items()}
+        weight = train.pop("weight", None)
         return Connection(
-            self.pre, self.post, self.kind, self.probability, self.weight, self.spread, bounds, options
+            self.pre, self.post, self.kind, self.probability, self.weight, self.spread, weight, options, train
         )
 
 
@@ -194,6 +211,10 @@ class NeuronsSpec(Section):
         if self.start_error is not None and not 0 <= self.start_error[0] <= self.start_error[1]:
             raise ValueError("start_error needs 0 <= lower <= upper")
         return self
+
+    def thresholds(self, nodes: Sequence[str]) -> tuple[float, ...]:
+        """The voltage that counts as a spike [V] of each neuron, by the names of their nodes."""
+        return tuple(1e-3 * CELLS[self.populations[n.rstrip(digits)].kind].spike for n in nodes)
 
     @property
     def channels(self) -> int:
@@ -239,6 +260,10 @@ class StimulusSpec(Section):
             raise ValueError("stop must be after start")
         if self.shape in ("sine", "noise") and self.period is None:
             raise ValueError(f"{self.shape} needs a period")
+        if self.shape not in ("sine", "noise") and self.period is not None:
+            raise ValueError(f"a {self.shape} has no period; leave it out")
+        if self.shape != "pulse" and self.rise > 0.0:
+            raise ValueError(f"rise is for pulses; a {self.shape} has none")
         return self
 
 
@@ -262,7 +287,10 @@ class SpikeTimesSpec(Section):
     """Squared differences between spike times and target times, with costs of missing and extra spikes."""
 
     kind: Literal["spike_times"]
-    threshold: Annotated[Volts, Field(description="voltage that a spike crosses upwards")] = 0.0
+    threshold: Annotated[
+        Volts | None,
+        Field(description="voltage that a spike crosses upwards; the neurons' kind has one, otherwise 0 V"),
+    ] = None
     tau: Annotated[Seconds, Field(gt=0, description="a spike that is off by this costs 1")]
     times: Annotated[list[list[Seconds]], Field(min_length=1, description="target times, a list an output")]
     missing: Annotated[Number, Field(gt=0, description="cost of a target without spike")] = 10.0

@@ -67,9 +67,11 @@ class Connection:
         probability: of each pair of neurons to be connected; never a neuron with itself.
         weight: mean conductance [mS/cm^2].
         spread: weights are uniform between `1 - spread` and `1 + spread` times the mean.
-        bounds: of the weights while training; `None` where they do not learn.
+        bounds: of the weights while training; `None` where they do not learn. 0 is allowed; a gap junction's
+            conductance stays above 1e-9 mS/cm^2.
         options: further arguments of `chemical_synapse`: `reversal` [mV], `alpha` [1/ms], `beta` [1/ms],
             `half` [mV], `width` [mV].
+        train: those of a chemical synapse's `options` that learn, with bounds in their units.
     """
 
     source: str
@@ -80,6 +82,18 @@ class Connection:
     spread: float = 0.5
     bounds: Bounds | None = None
     options: Mapping[str, float] = field(default_factory=dict)
+    train: Mapping[str, Bounds] = field(default_factory=dict)
+
+
+KINETICS = {
+    "reversal": ("reversal", "mV"),
+    "alpha": ("opening", "1/ms"),
+    "beta": ("closing", "1/ms"),
+    "half": ("half", "mV"),
+    "width": ("width", "mV"),
+}
+"""What a chemical synapse has besides its weight: the element's parameter, and the unit of the field."""
+_LEAST = 1e-9  # conductance of a gap junction [mS/cm^2]
 
 
 @dataclass(frozen=True)
@@ -109,11 +123,13 @@ class Site:
         unit: of the field.
         value: in that unit, before `start_error`.
         factor: circuit value per unit of the field; 0 where they are not proportional.
+        synaptic: whether it is a connection's.
     """
 
     unit: str
     value: float
     factor: float
+    synaptic: bool = False
 
 
 @dataclass
@@ -233,11 +249,12 @@ def _place(population: Population, parts: _Parts, rng: np.random.Generator) -> l
             entry = Trainable(element, parameter, ends[0], ends[1], f"{population.name} {key}")
             parts.trainable.append(entry)
             here = elements[element].value(parameter)
+            share = 1.001 if abs(value) < 0.5 * max(-bounds.lower, bounds.upper) else 0.999
             doubled = cell(
-                population.kind, neuron, neuron, GROUND, scale=SCALE, **{**own, key: 1.001 * value}
+                population.kind, neuron, neuron, GROUND, scale=SCALE, **{**own, key: share * value}
             )
             moved = next(e for e in doubled if e.name == element).value(parameter)
-            linear = value != 0.0 and np.isclose(moved, 1.001 * here, rtol=1e-9)
+            linear = value != 0.0 and np.isclose(moved, share * here, rtol=1e-9)
             parts.sites[entry.label] = Site(kind.parameter(key).unit, value, here / value if linear else 0.0)
         names.append(neuron)
     return names
@@ -254,6 +271,12 @@ def _connect(
     group = f"{connection.source} to {connection.target}"
     if connection.kind == "gap" and connection.options:
         raise NetworkError(f"connection {group}: a gap junction has no {sorted(connection.options)[0]}")
+    for key in connection.train:
+        if key not in KINETICS or connection.kind == "gap":
+            known = "none" if connection.kind == "gap" else ", ".join(KINETICS)
+            raise NetworkError(
+                f"connection {group}: cannot train {key!r} besides the weight; it has: {known}"
+            )
     density = SCALE.factor("mS/cm^2")
     once = connection.kind == "gap" and connection.source == connection.target
     for i, pre in enumerate(ends[0]):
@@ -262,6 +285,8 @@ def _connect(
             if pre == post or chance >= connection.probability or (once and j < i):
                 continue
             weight = connection.weight * (1.0 + connection.spread * share)
+            if connection.kind == "gap":
+                weight = max(weight, _LEAST)
             label = f"s{number}_{pre}_{post}"
             if connection.kind == "gap":
                 element = gap_junction(label, pre, post, weight)
@@ -271,9 +296,19 @@ def _connect(
             parts.elements.append(element)
             if connection.bounds is not None:
                 low, high = connection.bounds.lower * density, connection.bounds.upper * density
+                if connection.kind == "gap":
+                    low = max(low, _LEAST * density)
                 entry = Trainable(label, "conductance", low, high, group)
                 parts.trainable.append(entry)
-                parts.sites[entry.label] = Site("mS/cm^2", weight, density)
+                parts.sites[entry.label] = Site("mS/cm^2", weight, density, synaptic=True)
+            for key, bounds in connection.train.items():
+                parameter, unit = KINETICS[key]
+                factor = SCALE.factor(unit)
+                low, high = bounds.lower * factor, bounds.upper * factor
+                entry = Trainable(label, parameter, low, high, f"{group} {key}")
+                parts.trainable.append(entry)
+                value = element.value(parameter) / factor
+                parts.sites[entry.label] = Site(unit, value, factor, synaptic=True)
 
 
 def _wrong(
@@ -284,7 +319,7 @@ def _wrong(
         return network
     values = network.parameters
     for k, entry in enumerate(network.trainable):
-        if network.element(entry.element).device.kind in ("chemical_synapse", "resistor"):
+        if sites[entry.label].synaptic:
             continue
         factor = 1.0 + rng.uniform(*error)
         values[k] = np.clip(

@@ -164,6 +164,75 @@ def test_estimator_keys_make_a_truncated_adjoint(own) -> None:  # type: ignore[n
         ("stop: 3ms, rise", "stop: 30ms, rise", "does not lie in the"),
         ("shape: sine, start: 5ms, period: 2ms", "shape: sine, start: 5ms", "needs a period"),
         ("step: 25us}", "step: 25us}\n    estimator: {kind: adjoint, stride: 1ms}", "stride needs a horizon"),
+        # values out of the bounds of their kind
+        (
+            "size: 2,",
+            "kind: integrate_and_fire, parameters: {tau_rise: 0}, size: 2,",
+            r"own.yaml:6: circuit.populations.a.parameters.tau_rise: tau_rise = 0 ms is outside 1e-05",
+        ),
+        (
+            "size: 2, train: {g_leak: {lower: 0.05",
+            "kind: fitzhugh_nagumo, size: 2, train: {b: {lower: 0",
+            r"train.b.lower: b = 0 is outside 0.001",
+        ),
+        (
+            "size: 2,",
+            "parameters: {temperature: 1e5}, size: 2,",
+            "temperature = 100000 degC is outside -50..60",
+        ),
+        ("size: 2,", "parameters: {v0: -1e5}, size: 2,", "v0 = -100000 mV is outside"),
+        (
+            "lower: 0.05",
+            "lower: 0.5",
+            "train.g_leak: it starts at 0.3 mS/cm.2, outside its bounds 0.5 to 1.5",
+        ),
+        ("size: 2,", "spread: {g_leak: 0.3}, size: 2,", "it starts at 0.03 to 0.57 mS/cm.2, outside"),
+        (
+            "inputs: [",
+            "connections: [{pre: a, post: a, weight: 3, train: {lower: 0, upper: 4}}]\n      inputs: [",
+            r"connections.0.train.weight: it starts at 1.5 to 4.5",
+        ),
+        (
+            "inputs: [",
+            "connections: [{pre: a, post: a, train: {alpha: {lower: 0, upper: 4}}}]\n      inputs: [",
+            "must be positive",
+        ),
+        (
+            "inputs: [",
+            "connections: [{pre: a, post: a, kind: gap, train: {half: {lower: 0, upper: 4}}}]\n"
+            "      inputs: [",
+            "a gap junction has no half",
+        ),
+        # keys that would do nothing
+        ("kind: spike_times, tau: 1ms, times: [[2ms]]", "kind: mse", "loss.kind: mse needs target traces"),
+        ("source: stimuli", "source: stimuli\n      noise: 1mV", "data.noise: there are no target traces"),
+        (
+            "source: stimuli",
+            "source: stimuli\n      traces: true",
+            "data.traces: the loss spike_times has targets",
+        ),
+        ("rise: 0.5ms", "period: 0.5ms", "a pulse has no period"),
+        ("shape: ramp,", "shape: ramp, rise: 1ms,", "rise is for pulses"),
+        (
+            "rise: 0.5ms",
+            "rise: 1.5ms",
+            r"samples.0.0.rise: 0.0015 s is more than half of the pulse of 0.002 s",
+        ),
+        (
+            "a: {size: 2, train: {g_leak: {lower: 0.05, upper: 1.5}}}",
+            "a: {size: 2}\n      start_error: [0.1, 0.2]\n"
+            "      connections: [{pre: a, post: a, train: {lower: 0, upper: 1}}]",
+            "start_error: only synapses learn",
+        ),
+        ("a: {size: 2, train: {g_leak: {lower: 0.05, upper: 1.5}}}", "a: {size: 2}", "nothing learns"),
+        # what would only fail, or never end, while it runs
+        ("times: [[2ms]]", "times: [[20ms]]", r"loss.times.0.0: 0.02 s does not lie in the transient"),
+        ("tau: 1ms,", "tau: 1ms, threshold: 5,", "5 V is no voltage of a membrane"),
+        (
+            "step: 25us}",
+            "step: 25us}\n    estimator: {kind: adjoint, horizon: 1ns}",
+            "shorter than a time step",
+        ),
     ],
 )
 def test_mistakes_in_the_file_are_named(own, old: str, new: str, message: str) -> None:  # type: ignore[no-untyped-def]
@@ -178,6 +247,45 @@ def test_mistakes_in_the_file_are_named(own, old: str, new: str, message: str) -
         build()
 
 
+@pytest.mark.parametrize(
+    ("kind", "level"), [("hodgkin_huxley", 0.0), ("integrate_and_fire", -0.02), ("morris_lecar", 0.0)]
+)
+def test_a_spike_is_what_the_neurons_kind_says(own, kind: str, level: float) -> None:  # type: ignore[no-untyped-def]
+    text = NEURONS.replace("a: {size: 2,", f"a: {{kind: {kind}, size: 2,").replace(
+        "0.05, upper: 1.5", "0, upper: 4"
+    )
+    experiment = own(text)
+    assert experiment.loss(experiment.data()).loss.threshold == (level,)
+    given = own(text.replace("tau: 1ms", "tau: 1ms, threshold: -30mV"))
+    assert given.loss(given.data()).loss.threshold == -0.03
+
+
+def test_synapses_learn_their_reversal_and_kinetics(own) -> None:  # type: ignore[no-untyped-def]
+    text = NEURONS.replace(
+        "inputs: [",
+        "connections:\n        - {pre: a, post: a, weight: 0.2, reversal: -70, spread: 0,\n"
+        "           train: {weight: {lower: 0, upper: 1}, reversal: {lower: -90, upper: 10},\n"
+        "           alpha: {lower: 0.1, upper: 5}, "
+        "beta: {lower: 0.01, upper: 2}, width: {lower: 1, upper: 9}}}\n      inputs: [",
+    )
+    experiment = own(text)
+    network = experiment.network(experiment.data())
+    found = {
+        t.parameter: (v, t.lower, t.upper)
+        for t, v in zip(network.trainable, network.parameters, strict=True)
+        if t.element == "s0_a0_a1"
+    }
+    assert found.keys() == {"conductance", "reversal", "opening", "closing", "width"}
+    for key, wanted in {
+        "conductance": (0.2e-3, 0.0, 1e-3),
+        "reversal": (-0.07, -0.09, 0.01),
+        "opening": (1100.0, 100.0, 5000.0),
+        "closing": (190.0, 10.0, 2000.0),
+        "width": (5e-3, 1e-3, 9e-3),
+    }.items():
+        assert found[key] == pytest.approx(wanted)
+
+
 def test_neurons_and_stimuli_belong_together() -> None:
     with pytest.raises(SpecError, match="stimuli are for circuit neurons"):
         load("hh_fit", "data={source: pulse_order, width: 1ms}")
@@ -186,6 +294,8 @@ def test_neurons_and_stimuli_belong_together() -> None:
 def test_gradcheck_tells_the_growth(command: Command, tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     text = NEURONS.replace("kind: spike_times, tau: 1ms, times: [[2ms]]", "kind: mse")
+    text = text.replace("source: stimuli", "source: stimuli\n      traces: true")
+    text = text.replace("outputs: [a1]", "outputs: [a1]\n      start_error: [0.3, 0.4]")
     file.write_text(dedent(text + "    estimator: {kind: adjoint, horizon: 2ms}\n"), encoding="utf-8")
     answer = command("gradcheck", file, "--growth", 4, "--json")
     assert answer.status == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -14,6 +16,7 @@ from bridge.losses import make_waveform_loss
 from bridge.ngspice.session import Session
 from bridge.simulator import Simulator
 from bridge.validation.growth import gradient_growth
+from circuits.devices.neurons import CELLS
 from circuits.topologies.directed import DirectedNodes, Weights, directed
 from circuits.topologies.neurons import Bounds, Connection, Input, Population, neuron_network
 
@@ -229,6 +232,33 @@ def test_gradients_through_spikes_are_those_of_finite_differences(kind, options,
     assert found.loss == wanted.loss > 0.0
     error = np.linalg.norm((found.gradient - wanted.gradient) * scale)
     assert error < 2e-3 * np.linalg.norm(wanted.gradient * scale)
+
+
+def test_a_gap_junction_may_learn_down_to_nothing_as_a_synapse_may() -> None:
+    populations = [Population("a"), Population("b")]
+    connection = Connection("a", "b", "gap", weight=0.02, spread=0.0, bounds=Bounds(0.0, 1.0))
+    network, sites = neuron_network(populations, [connection])
+    assert 0.0 < network.trainable[0].lower < 1e-11
+    assert sites[network.trainable[0].label].factor == 1e-3
+    assert neuron_network(populations, [replace(connection, weight=0.0)])[0].parameters[0] < 1e-11
+
+
+@pytest.mark.parametrize("kind", ["fitzhugh_nagumo", "integrate_and_fire", "hodgkin_huxley", "morris_lecar"])
+def test_every_parameter_of_a_neuron_starts_wrong(kind: str) -> None:
+    """Not only those of devices that no synapse has: the conductance of a recovery is a resistor."""
+    names = [p.name for p in CELLS[kind].parameters if p.trainable and p.default]
+    values = {n: CELLS[kind].parameter(n).default for n in names}
+    train = {n: Bounds(*sorted((0.5 * v, 2.0 * v))) for n, v in values.items()}
+    cells = Population("c", kind, train=train)
+    synapse = Connection(
+        "c", "d", weight=0.1, spread=0.0, bounds=Bounds(0, 1), train={"alpha": Bounds(0.1, 3)}
+    )
+    parts = [cells, Population("d")], [synapse, replace(synapse, kind="gap", train={})]
+    right, sites = neuron_network(*parts)
+    wrong = neuron_network(*parts, start_error=(0.1, 0.2))[0]
+    for entry, a, b in zip(right.trainable, right.parameters, wrong.parameters, strict=True):
+        assert (a == b) == sites[entry.label].synaptic
+    assert sum(s.synaptic for s in sites.values()) == 3
 
 
 def test_connections_are_those_asked_for() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 
 from bridge.errors import NetworkError
 from circuits.devices.base import Element
@@ -23,6 +24,8 @@ class CellParameter:
         target: suffix of the element and its parameter that hold it, so that `name_suffix` and the parameter
             can be trained; `None` for parameters that cannot.
         description: what it is.
+        lower: smallest value, in its unit.
+        upper: largest value, in its unit.
     """
 
     name: str
@@ -30,11 +33,25 @@ class CellParameter:
     default: float | None
     target: tuple[str, str] | None = None
     description: str = ""
+    lower: float = -inf
+    upper: float = inf
 
     @property
     def trainable(self) -> bool:
         """Whether an estimator may ask for its gradient."""
         return self.target is not None
+
+    def check(self, value: float) -> None:
+        """Refuse a value out of bounds.
+
+        Raises:
+            NetworkError: it is, or is no number.
+        """
+        if not self.lower <= value <= self.upper:
+            unit = "" if self.unit == "1" else f" {self.unit}"
+            raise NetworkError(
+                f"{self.name} = {value:g}{unit} is outside {self.lower:g}..{self.upper:g}{unit}"
+            )
 
 
 Builder = Callable[[str, str, str, Values, Scale], list[Element]]
@@ -86,10 +103,10 @@ class Cell:
         """The values of all parameters that have one, in the units of the field.
 
         Raises:
-            NetworkError: an unknown parameter.
+            NetworkError: an unknown parameter, or a value out of bounds.
         """
-        for name in given:
-            self.parameter(name)
+        for name, value in given.items():
+            self.parameter(name).check(float(value))
         found = {p.name: p.default for p in self.parameters if p.default is not None}
         return {**found, **{k: float(v) for k, v in given.items()}}
 

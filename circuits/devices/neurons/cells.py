@@ -14,10 +14,31 @@ from circuits.devices.neurons.scale import SCALE, Scale
 from circuits.devices.passive import capacitor, inductor, resistor
 from circuits.devices.sources import voltage_source
 
+_LIMITS = {
+    "mV": (-1e3, 1e3),
+    "mS/cm^2": (0.0, 1e6),
+    "uF/cm^2": (1e-3, 1e4),
+    "ms": (1e-5, 1e6),
+    "1/ms": (0.0, 1e3),
+    "degC": (-50.0, 60.0),
+    "1": (0.0, 1.0),
+}
+"""Bounds of parameters by their unit; plain numbers are shares of gates unless they say otherwise."""
 
-def _p(name: str, unit: str, default: float | None, target: str, description: str) -> CellParameter:
+
+def _p(
+    name: str,
+    unit: str,
+    default: float | None,
+    target: str,
+    description: str,
+    lower: float | None = None,
+    upper: float | None = None,
+) -> CellParameter:
     place = tuple(target.split(".")) if target else None
-    return CellParameter(name, unit, default, place, description)  # type: ignore[arg-type]
+    low, high = _LIMITS[unit]
+    low, high = low if lower is None else lower, high if upper is None else upper
+    return CellParameter(name, unit, default, place, description, low, high)  # type: ignore[arg-type]
 
 
 def _membrane(name: str, node: str, ground: str, v: Values, scale: Scale) -> Element:
@@ -132,9 +153,12 @@ CELLS: dict[str, Cell] = {
                 _p("e_na", "mV", 50.0, "na.reversal", "reversal potential of sodium"),
                 _p("e_k", "mV", -77.0, "k.reversal", "reversal potential of potassium"),
                 _p("e_leak", "mV", -54.387, "leak.reversal", "reversal potential of the leak"),
-                _p("speed_m", "1", 1.0, "na.speed_m", "factor on the rates of m, times that of temperature"),
-                _p("speed_h", "1", 1.0, "na.speed_h", "factor on the rates of h, times that of temperature"),
-                _p("speed_n", "1", 1.0, "k.speed_n", "factor on the rates of n, times that of temperature"),
+                _p("speed_m", "1", 1.0, "na.speed_m", "factor on the rates of m, times that of temperature",
+                   1e-3, 1e3),
+                _p("speed_h", "1", 1.0, "na.speed_h", "factor on the rates of h, times that of temperature",
+                   1e-3, 1e3),
+                _p("speed_n", "1", 1.0, "k.speed_n", "factor on the rates of n, times that of temperature",
+                   1e-3, 1e3),
                 _p("temperature", "degC", 6.3, "", "all rates grow by 3^((temperature - 6.3) / 10)"),
                 _v0(-65.0),
                 _p("m0", "1", None, "na.m0", "gates m at t = 0; their steady state at v0 by default"),
@@ -152,14 +176,17 @@ CELLS: dict[str, Cell] = {
             (
                 _capacitance(),
                 _p("conductance", "mS/cm^2", 1.0, "cubic.conductance", "of the cubic; capacitance / "
-                   "conductance is the unit of time, conductance times voltage_unit that of currents"),
-                _p("voltage_unit", "mV", 50.0, "cubic.voltage_unit", "voltage of the equations' 1"),
-                _p("a", "1", 0.7, "e.dc", "trained as the voltage -a voltage_unit [V] of the battery"),
-                _p("b", "1", 0.8, "b.conductance", "trained as the conductance / b [S] in the recovery"),
+                   "conductance is the unit of time, conductance times voltage_unit that of currents", 1e-6),
+                _p("voltage_unit", "mV", 50.0, "cubic.voltage_unit", "voltage of the equations' 1", 0.1, 1e5),
+                _p("a", "1", 0.7, "e.dc", "trained as the voltage -a voltage_unit [V] of the battery",
+                   -100.0, 100.0),
+                _p("b", "1", 0.8, "b.conductance", "trained as the conductance / b [S] in the recovery",
+                   1e-3, 1e3),
                 _p("tau", "1", 12.5, "l.inductance", "time constant of the recovery, in units of time; "
-                   "trained as the inductance tau capacitance / conductance^2 [H]"),
+                   "trained as the inductance tau capacitance / conductance^2 [H]", 1e-3, 1e6),
                 _v0(-60.0),
-                _p("w0", "1", None, "l.initial_current", "recovery at t = 0; (v0 + a) / b by default"),
+                _p("w0", "1", None, "l.initial_current", "recovery at t = 0; (v0 + a) / b by default",
+                   -1e3, 1e3),
             ),
             _fitzhugh_nagumo,
             0.0,
@@ -178,9 +205,9 @@ CELLS: dict[str, Cell] = {
                 _p("e_k", "mV", -84.0, "k.reversal", "reversal potential of potassium"),
                 _p("e_leak", "mV", -60.0, "leak.reversal", "reversal potential of the leak"),
                 _p("v1", "mV", -1.2, "ca.half", "half of the calcium channels are open"),
-                _p("v2", "mV", 18.0, "ca.width", "width of that rise"),
+                _p("v2", "mV", 18.0, "ca.width", "width of that rise", 0.1),
                 _p("v3", "mV", 2.0, "k.half", "half of the potassium channels are open in the end"),
-                _p("v4", "mV", 30.0, "k.width", "width of that rise"),
+                _p("v4", "mV", 30.0, "k.width", "width of that rise", 0.1),
                 _p("phi", "1/ms", 0.04, "k.rate", "slowest rate of the potassium channels"),
                 _v0(-60.0),
                 _p("w0", "1", None, "k.w0", "open potassium channels at t = 0; steady state by default"),
@@ -200,18 +227,19 @@ CELLS: dict[str, Cell] = {
                 _p("e_leak", "mV", -65.0, "leak.reversal", "voltage at rest"),
                 _p("threshold", "mV", -50.0, "spike.half", "about where it fires; trained as the voltage "
                    "threshold + 7 sharpness at which half of the spike's conductance is open"),
-                _p("sharpness", "mV", 1.5, "", "slope of the smooth threshold; 0 would be the hard one"),
+                _p("sharpness", "mV", 1.5, "", "slope of the smooth threshold; 0 would be the hard one",
+                   0.05),
                 _p("g_spike", "mS/cm^2", 1.0, "spike.conductance", "conductance of the upstroke"),
                 _p("e_spike", "mV", 30.0, "spike.reversal", "where the upstroke goes"),
                 _p("g_reset", "mS/cm^2", 10.0, "reset.conductance", "conductance of the reset"),
                 _p("reset", "mV", -65.0, "reset.reversal", "voltage after a spike"),
                 _p("peak", "mV", -10.0, "reset.peak", "voltage at which the reset opens"),
-                _p("peak_width", "mV", 4.0, "reset.width", "of the steps at peak and release"),
+                _p("peak_width", "mV", 4.0, "reset.width", "of the steps at peak and release", 0.01),
                 _p("release", "mV", -55.0, "reset.release", "voltage below which the reset closes again"),
                 _p("tau_rise", "ms", 0.1, "reset.opening", "of the reset's opening; trained as "
                    "its inverse [1/s]"),
-                _p("tau_fall", "ms", 1.0, "reset.closing", "of its closing, the refractory time; trained "
-                   "as its inverse [1/s]"),
+                _p("tau_fall", "ms", 1.0, "reset.closing", "of its closing, which the absolute refractory "
+                   "time and the slow start after it follow; trained as its inverse [1/s]"),
                 _v0(-65.0),
                 _p("r0", "1", 0.0, "reset.r0", "open share of the reset at t = 0"),
             ),
