@@ -248,7 +248,7 @@ def test_mistakes_in_the_file_are_named(own, old: str, new: str, message: str) -
 
 
 @pytest.mark.parametrize(
-    ("kind", "level"), [("hodgkin_huxley", 0.0), ("integrate_and_fire", -0.02), ("morris_lecar", 0.0)]
+    ("kind", "level"), [("hodgkin_huxley", 0.0), ("integrate_and_fire", -0.04), ("morris_lecar", 0.0)]
 )
 def test_a_spike_is_what_the_neurons_kind_says(own, kind: str, level: float) -> None:  # type: ignore[no-untyped-def]
     text = NEURONS.replace("a: {size: 2,", f"a: {{kind: {kind}, size: 2,").replace(

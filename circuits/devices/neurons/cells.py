@@ -244,7 +244,7 @@ CELLS: dict[str, Cell] = {
                 _p("r0", "1", 0.0, "reset.r0", "open share of the reset at t = 0"),
             ),
             _integrate_and_fire,
-            -20.0,
+            -40.0,
             0.005,
             "leaky integrator whose threshold and reset are smooth conductances; it has unstable points of "
             "rest besides the stable one, so start its phases from rest, not from an operating point",
