@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
-from memristor_equations import EQUATIONS, hard_stanford_voltage, integrated
+from memristor_equations import hard_stanford_voltage, integrated
 
 from bridge.dynamics import FIXED_GRID, DynamicPhases, DynamicPlan
 from bridge.errors import BoundsError, SimulationError, TerminalStateError
@@ -21,6 +21,7 @@ from bridge.ngspice import ladder, openvaf
 from bridge.ngspice.drives import sampled
 from bridge.ngspice.limits import check_limits
 from bridge.ngspice.session import Session
+from bridge.validation.devices.references.memristors import EQUATIONS
 from bridge.waveforms import Waveforms
 from circuits.deck import Limit
 from circuits.devices.expressions import spice_expression

@@ -10,7 +10,7 @@ from bridge.report.text import number, percent, quantity
 from bridge.validation.devices.bench import Bench, place
 from bridge.validation.devices.content import Drawing, Findings, Grid, Text
 from bridge.validation.devices.hysteresis import cycle, difference
-from bridge.validation.devices.integration import Trajectory, integrate
+from bridge.validation.devices.integration import Trajectory
 from bridge.validation.devices.plots import Line, Panel, figure
 from bridge.validation.devices.subjects import MemristorSubject
 from circuits.devices.base import Parameter
@@ -134,6 +134,7 @@ def temperatures(subject: MemristorSubject, session: Session, findings: Findings
     """The cycle at several temperatures of the ambient."""
     parameter = subject.device.ambient
     if parameter is None:
+        findings.sheet.skip("temperatures against integration", "the model has no temperature")
         findings.add(
             "Temperature",
             Text("The model has no temperature: its parameters hold at the one at which they were fitted."),
@@ -146,7 +147,7 @@ def temperatures(subject: MemristorSubject, session: Session, findings: Findings
         values = at_rest(subject, kelvin)
         element = place(subject.placed, values)
         found = Bench(session, element, drive.duration, options=subject.options).run(drive, steps)
-        reference = integrate(subject.device, values, drive, found.time)
+        reference = subject.reference(drive, found.time, values)
         error = difference(found, reference, subject.window)
         worst = max(worst, error)
         lines.append(Line(found.u, found.i, f"{kelvin:g} K"))

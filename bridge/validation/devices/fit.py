@@ -20,7 +20,7 @@ from bridge.ngspice.session import Session
 from bridge.report.text import number, percent
 from bridge.validation.devices.bench import Bench, place
 from bridge.validation.devices.content import Drawing, Findings, Grid, Text
-from bridge.validation.devices.integration import Drive, integrate
+from bridge.validation.devices.integration import Drive
 from bridge.validation.devices.plots import Line, Panel, figure
 from bridge.validation.devices.subjects import MemristorSubject
 
@@ -138,7 +138,7 @@ def fit(subject: MemristorSubject, measured: Measured) -> Fit:
         calls += 1
         changed = {p.name: float(v) for p, v in zip(fitted, values_of(x), strict=True)}
         try:
-            found = integrate(device, {**subject.values, **changed}, drive, drive.times, rtol=1e-7)
+            found = subject.reference(drive, drive.times, {**subject.values, **changed}, rtol=1e-7)
         except (SimulationError, OverflowError):
             return np.full(len(measured.current), 1e3)
         return np.asarray(

@@ -20,8 +20,9 @@ from bridge.ngspice.session import Session
 from bridge.report.text import number, quantity
 from bridge.validation.devices.bench import Bench, place
 from bridge.validation.devices.content import Drawing, Findings, Grid, Text
-from bridge.validation.devices.integration import Drive, Trajectory, integrate
+from bridge.validation.devices.integration import Drive, Trajectory
 from bridge.validation.devices.plots import Line, Panel, figure
+from bridge.validation.devices.specification import Sheet
 from bridge.validation.devices.subjects import STEPS, MemristorSubject
 from circuits.devices.memristors.base import Stimulus
 from circuits.netlist import compiles
@@ -89,17 +90,27 @@ def lobe(found: Trajectory, sign: int) -> float:
     return float(-np.trapezoid(i, u))
 
 
-def measure(subject: MemristorSubject, session: Session, findings: Findings) -> Trajectory:
-    """All of the above; returns the cycle at default settings."""
-    sheet, device, values = findings.sheet, subject.device, subject.values
+def compare(subject: MemristorSubject, session: Session, sheet: Sheet) -> tuple[Trajectory, Trajectory]:
+    """The published cycle in ngspice at default settings, and the reference on the same points."""
     stimulus = subject.published.stimulus
     drive = cycle(stimulus)
-    bench = Bench(session, place(subject.placed, values), drive.duration, options=subject.options)
-    steps = subject.steps * stimulus.cycles
-    found = bench.run(drive, steps)
-    reference = integrate(device, values, drive, found.time)
-    error = sheet.add("current against integration", difference(found, reference, subject.window)).value
+    element = place(subject.placed, subject.values)
+    bench = Bench(session, element, drive.duration, options=subject.options)
+    found = bench.run(drive, subject.steps * stimulus.cycles)
+    reference = subject.reference(drive, found.time)
+    sheet.add("current against integration", difference(found, reference, subject.window))
+    return found, reference
+
+
+def measure(subject: MemristorSubject, session: Session, findings: Findings) -> Trajectory:
+    """All of the above; returns the cycle at default settings."""
+    sheet, device = findings.sheet, subject.device
+    stimulus = subject.published.stimulus
+    drive = cycle(stimulus)
+    found, reference = compare(subject, session, sheet)
+    error = sheet.found[-1].value
     if subject.window:
+        sheet.skip("order in the step", "the steps follow the truncation error")
         words = (
             f"The device switches within a small part of a time step, so the steps follow the truncation "
             f"error, and currents are compared within {quantity(subject.window, 's', 2)} of each other; an "
@@ -115,6 +126,7 @@ def measure(subject: MemristorSubject, session: Session, findings: Findings) -> 
         )
     _realisations(subject, session, drive, found, findings)
     peak = reference.peak
+    whose = "the declared" if subject.equations is None else "the publication's, written out by hand,"
     units = {s.unit for s in device.states}
     sizes = np.ones(len(device.states)) if len(units) == 1 else np.abs(found.states).max(axis=0) + 1e-300
     shown = ("state", units.pop()) if len(units) == 1 else ("states, each divided by its largest", "1")
@@ -123,7 +135,7 @@ def measure(subject: MemristorSubject, session: Session, findings: Findings) -> 
         Text(
             f"A {stimulus.kind} of +{stimulus.positive:g} V and −{stimulus.negative:g} V with a period of "
             f"{number(stimulus.period)} s. ngspice at the project's default settings with {subject.steps} "
-            f"steps a cycle, against LSODA (relative tolerance 1e-9) on the declared equations: the "
+            f"steps a cycle, against LSODA (relative tolerance 1e-9) on {whose} equations: the "
             f"currents differ by {number(error, 2)} of the peak. {words}"
         ),
         Drawing(
@@ -172,7 +184,7 @@ def _order(
             found = bench.run(drive, steps * cycles * subject.steps // STEPS)
         except SimulationError:
             return None, errors
-        reference = integrate(subject.device, subject.values, drive, found.time)
+        reference = subject.reference(drive, found.time)
         errors.append(
             (
                 steps * subject.steps // STEPS,
@@ -190,6 +202,7 @@ def _realisations(
     bench = Bench(session, element, drive.duration, realisation="behavioural", options=subject.options)
     compiled = compiles(element.device, "auto") and openvaf.usable("auto", bench.flat) != "behavioural"
     if not compiled:
+        findings.sheet.skip("B sources against Verilog-A", "no compiled form on this machine")
         return
     other = bench.run(drive, subject.steps * subject.published.stimulus.cycles)
     same = replace(found, i=np.interp(found.time, other.time, other.i))

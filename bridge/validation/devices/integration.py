@@ -1,7 +1,8 @@
-"""A device's equations integrated without ngspice: scipy's integrators on the lambdified declaration.
+"""A device's equations integrated without ngspice, by scipy's integrators.
 
-Nothing of the netlist, the generated Verilog-A or the adjoint enters here: the laws are compiled from sympy
-straight to Python's floats, and the drive is interpolated linearly, as the simulator's sources are.
+The equations are those written by hand (`references`), or else the declaration, compiled from sympy straight
+to Python's floats. Nothing of the netlist, the generated Verilog-A or the adjoint enters here, and the drive
+is interpolated linearly, as the simulator's sources are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from bridge.errors import SimulationError
+from bridge.validation.devices.references.memristors import Equations
 from circuits.devices.base import Device, U
 
 FloatArray = NDArray[np.float64]
@@ -81,8 +83,12 @@ def _scalar(device: Device, expression: sp.Expr) -> Callable[..., float]:
     return found
 
 
-def rates(device: Device, values: Mapping[str, float]) -> Callable[..., list[float]]:
-    """`f(u, *states)`: the rates of the states [their units / s]."""
+def rates(
+    device: Device, values: Mapping[str, float], equations: Equations | None = None
+) -> Callable[..., list[float]]:
+    """`f(u, *states)`: the rates of the states [their units / s]; see `integrate`."""
+    if equations is not None:
+        return lambda u, *x: equations(u, x, values)[1]
     laws = [_scalar(device, s.rate) for s in device.states]
     fixed = [float(values[p.name]) for p in device.parameters]
 
@@ -105,6 +111,7 @@ def integrate(
     *,
     rtol: float = RTOL,
     largest_step: float | None = None,
+    equations: Equations | None = None,
 ) -> Trajectory:
     """The device on a voltage source, by LSODA, or by Radau where that fails.
 
@@ -115,6 +122,7 @@ def integrate(
         times: where the result is wanted, `(n,)` [s], increasing.
         rtol: relative tolerance; the absolute one is a thousandth of it of every state's scale.
         largest_step: of the integrator [s]; a two-hundredth of the duration when left out.
+        equations: instead of the device's own laws and rates; its states, their scales and starts stay.
 
     Raises:
         SimulationError: neither integrator reached the end.
@@ -122,7 +130,11 @@ def integrate(
     u = np.asarray(drive(times), dtype=float)
     states = np.zeros((len(times), len(device.states)))
     if device.states:
-        states = _states(device, values, drive, times, rtol, largest_step or drive.duration / 200.0)
+        step = largest_step or drive.duration / 200.0
+        states = _states(device, rates(device, values, equations), values, drive, times, rtol, step)
+    if equations is not None:
+        current = [equations(float(v), list(x), values)[0] for v, x in zip(u, states, strict=True)]
+        return Trajectory(times, u, np.array(current), states)
     known: dict[str, Any] = {p.name: values[p.name] for p in device.parameters}
     known.update({s.name: states[:, k] for k, s in enumerate(device.states)})
     assert device.law is not None
@@ -130,9 +142,14 @@ def integrate(
 
 
 def _states(
-    device: Device, values: Mapping[str, float], drive: Drive, times: FloatArray, rtol: float, step: float
+    device: Device,
+    evaluate: Callable[..., list[float]],
+    values: Mapping[str, float],
+    drive: Drive,
+    times: FloatArray,
+    rtol: float,
+    step: float,
 ) -> FloatArray:
-    evaluate = rates(device, values)
     scale = np.array([s.scale for s in device.states])
     reason, calls = "", 0
 

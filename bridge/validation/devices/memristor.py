@@ -10,6 +10,7 @@ from bridge.validation.devices.bench import place
 from bridge.validation.devices.content import Code, Findings, Grid, Text
 from bridge.validation.devices.equations import formula
 from bridge.validation.devices.fit import Measured
+from bridge.validation.devices.references.published import expected
 from bridge.validation.devices.subjects import MemristorSubject
 from circuits.devices.base import Device, Element, SpiceContext
 
@@ -49,6 +50,30 @@ def describe(device: Device, element: Element, source: str, duration: float, fin
             )
 
 
+def published(subject: MemristorSubject, findings: Findings) -> None:
+    """The parameters against a table that is written without the declaration."""
+    table, own = expected(subject.name)
+    if not table:
+        findings.sheet.skip("parameters of the publication", "the set is not one that ships")
+        return
+    rows, wrong = [], 0
+    for p in subject.device.parameters:
+        value, wanted = subject.values[p.name], table.get(p.name)
+        if p.name in subject.given:
+            verdict = "given by the user"
+        elif wanted is not None and abs(value - wanted) <= 1e-9 * abs(wanted):
+            verdict = "of this implementation" if p.name in own else "as published"
+        else:
+            verdict, wrong = "DIFFERS", wrong + 1
+        rows.append((p.name, "–" if wanted is None else number(wanted, 6), number(value, 6), verdict))
+    findings.sheet.add("parameters of the publication", wrong)
+    findings.add(
+        "Parameters of the publication",
+        Text("A table that was typed from the publication a second time, and what the device has."),
+        Grid(("parameter", "table", "device", "verdict"), rows, False),
+    )
+
+
 def validate(
     subject: MemristorSubject, session: Session, findings: Findings, measured: Measured | None = None
 ) -> None:
@@ -57,9 +82,12 @@ def validate(
     element = place(subject.placed, subject.values)
     source = subject.note or subject.published.source
     describe(subject.device, element, source, stimulus.duration, findings)
+    published(subject, findings)
     found = hysteresis.measure(subject, session, findings)
     figures.measure(subject, found, findings)
-    if measured is not None:
+    if measured is None:
+        findings.sheet.skip("measured current", "there is no measured data (--data)")
+    else:
         fit.measure(subject, session, measured, findings)
     switching.times(subject, session, findings)
     pulses.measure(subject, session, findings)

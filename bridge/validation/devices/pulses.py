@@ -17,7 +17,7 @@ from bridge.ngspice.session import Session
 from bridge.report.text import number, quantity
 from bridge.validation.devices.bench import Bench, place
 from bridge.validation.devices.content import Drawing, Findings, Text
-from bridge.validation.devices.integration import Drive, Trajectory, integrate
+from bridge.validation.devices.integration import Drive, Trajectory
 from bridge.validation.devices.plots import Line, Panel, figure
 from bridge.validation.devices.subjects import MemristorSubject
 from bridge.validation.devices.switching import ends, integrated_time, started, voltage
@@ -75,12 +75,11 @@ def width_for(subject: MemristorSubject, values: Mapping[str, float], raising: b
     if half is None:  # it stays on this side of the middle: a quarter of a period in all
         half = subject.published.stimulus.period / 8.0
     low, high = sorted(ends(subject))
-    width = 2.0 * half / PULSES
+    width = float(f"{2.0 * half / PULSES:.1e}")  # of two digits, so that rounding moves no pulse
     for _ in range(_TRIALS):
         drive = pulse_drive(volts, width)
-        done = integrate(
-            subject.device, values, drive, np.array([drive.duration]), rtol=1e-6, largest_step=width / 5.0
-        )
+        end = np.array([drive.duration])
+        done = subject.reference(drive, end, values, rtol=1e-6, largest_step=width / 5.0)
         moved = abs(done.states[-1, 0] - values[subject.device.states[0].initial]) / (high - low)
         if moved >= _MOVED:
             break
@@ -95,22 +94,25 @@ def train(subject: MemristorSubject, session: Session, values: Mapping[str, floa
     drive = pulse_drive(volts, width)
     bench = Bench(session, place(subject.placed, values), drive.duration)
     found = bench.run(drive, _STEPS * PULSES)
-    reference = integrate(subject.device, values, drive, found.time, largest_step=width / 20.0)
-    read = [_read(subject, values, t, drive) for t in (found, reference)]
-    return Train(volts, width, read[0], read[1], found.states[-1])
+    reference = subject.reference(drive, found.time, values, largest_step=width / 20.0)
+    states = [_between(subject, values, t, drive) for t in (found, reference)]
+    names = [s.name for s in subject.device.states]
+    own = {**values, **dict(zip(names, states[0].T, strict=True))}
+    return Train(
+        volts, width, subject.placed.read_conductance(own), subject.conductance(values, states[1]),
+        found.states[-1],
+    )  # fmt: skip
 
 
-def _read(
+def _between(
     subject: MemristorSubject, values: Mapping[str, float], found: Trajectory, drive: Drive
 ) -> FloatArray:
-    """Conductance at the read voltage before the first and after every pulse [S]."""
-    device = subject.device
+    """States before the first and after every pulse, `(PULSES + 1, n_states)`."""
     when = drive.duration / PULSES * np.arange(PULSES + 1)
-    states = {}
-    for k, s in enumerate(device.states):
-        column = np.concatenate([[values[s.initial]], found.states[:, k]])
-        states[s.name] = np.interp(when, np.concatenate([[0.0], found.time]), column)
-    return device.read_conductance({**values, **states})
+    times = np.concatenate([[0.0], found.time])
+    starts = [values[s.initial] for s in subject.device.states]
+    states = np.concatenate([[starts], found.states])
+    return np.stack([np.interp(when, times, column) for column in states.T], axis=1)
 
 
 def nonlinearity(curve: FloatArray) -> float:

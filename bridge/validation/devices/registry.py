@@ -10,6 +10,7 @@ from typing import Any
 
 from bridge.errors import NetworkError, SpecError
 from bridge.validation.devices.bench import NAME
+from bridge.validation.devices.references.memristors import EQUATIONS
 from bridge.validation.devices.subjects import (
     FractionalSubject,
     MemristorSubject,
@@ -30,6 +31,7 @@ from circuits.devices.neurons import cell
 
 _LEVEL1 = "parameters of a textbook's size; level 1, Shichman and Hodges (1968)"
 _FREEPDK = "FreePDK45, Stine et al., IEEE Int. Conf. Microelectronic Systems Education, 173 (2007)"
+_ALD1106 = "level 1 fitted to three typical values of the ALD1106/ALD1116 data sheet, Advanced Linear Devices"
 _BAND: dict[str, Any] = {"low": 1e4, "high": 1e10, "sections": 18.0}
 
 
@@ -79,42 +81,29 @@ def _transistor(model: ModelCard, w: float, l: float) -> Element:  # noqa: E741
 def _transistors() -> dict[str, TransistorSubject]:
     """Transistors whose cards are there: those of packages that are not installed are left out."""
     body: dict[str, Any] = {"vto": 0.5, "kp": 1e-4, "gamma": 0.4, "phi": 0.7, "lambda_": 0.05}
-    known: list[tuple[str, ModelCard, float, float, float, str, str]] = [
-        ("nmos_level1", level1("nlevel1", **body), 10e-6, 1e-6, 3.0, "n-channel MOSFET, level 1", _LEVEL1),
+    known: list[tuple[str, ModelCard, float, float, float, str, str, Mapping[str, ModelCard]]] = [
+        ("nmos_level1", level1("nlevel1", **body), 10e-6, 1e-6, 3.0,
+         "n-channel MOSFET, level 1", _LEVEL1, {}),
         ("pmos_level1", level1("plevel1", "pmos", **{**body, "vto": -0.5}), 10e-6, 1e-6, 3.0,
-         "p-channel MOSFET, level 1", _LEVEL1),
-        ("ald1106", ald1106(), SIDE, SIDE, 5.0, "ALD1106, fitted to its data sheet",
-         "level 1 fitted to three typical values of the ALD1106/ALD1116 data sheet, Advanced Linear Devices"),
+         "p-channel MOSFET, level 1", _LEVEL1, {}),
+        ("ald1106", ald1106(), SIDE, SIDE, 5.0, "ALD1106, fitted to its data sheet", _ALD1106, {}),
     ]  # fmt: skip
     with suppress(NetworkError):
-        known += [
-            (
-                "freepdk45_nmos",
-                freepdk45("NMOS_VTG"),
-                1e-6,
-                5e-8,
-                1.0,
-                "FreePDK45 n-channel, BSIM4",
-                _FREEPDK,
-            ),
-            (
-                "freepdk45_pmos",
-                freepdk45("PMOS_VTG"),
-                1e-6,
-                5e-8,
-                1.0,
-                "FreePDK45 p-channel, BSIM4",
-                _FREEPDK,
-            ),
-        ]
+        for name, card, words in (("freepdk45_nmos", "NMOS_VTG", "n"), ("freepdk45_pmos", "PMOS_VTG", "p")):
+            ends = {corner: freepdk45(card, corner) for corner in ("ff", "ss")}
+            title = f"FreePDK45 {words}-channel, BSIM4"
+            known.append((name, freepdk45(card), 1e-6, 5e-8, 1.0, title, _FREEPDK, ends))
     with suppress(NetworkError):
+        ends = {corner: gf180mcu(w=1e-6, corner=corner) for corner in ("ff", "ss")}
         known.append(
             ("gf180mcu_nmos", gf180mcu(w=1e-6), 1e-6, 2.8e-7, 3.3, "gf180mcu n-channel, BSIM4",
-             "gf180mcu, nfet_03v3")
+             "gf180mcu, nfet_03v3", ends)
         )  # fmt: skip
     return {
-        name: TransistorSubject(name, _transistor(card, width, length), supply, title, source)
-        for name, card, width, length, supply, title, source in known
+        name: TransistorSubject(
+            name, _transistor(card, width, length), supply, title, source, corners=corners
+        )
+        for name, card, width, length, supply, title, source, corners in known
     }
 
 
@@ -181,7 +170,10 @@ def _memristor(
     values = device.values(published.name, **given)
     device.element(NAME, "a", "0", **dict[str, Any](values))  # checks every value
     note = f"the user's values for {', '.join(given)}; else {published.source}" if given else ""
-    return MemristorSubject(f"{kind}:{published.name}", device, published, values, limits=changes, note=note)
+    return MemristorSubject(
+        f"{kind}:{published.name}", device, published, values, limits=changes, note=note,
+        equations=EQUATIONS.get(kind), given=frozenset(given),
+    )  # fmt: skip
 
 
 def expected_unit(found: Subject, parameter: str) -> str:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.errors import SimulationError, TellegenError
+from bridge.ngspice import openvaf
 from bridge.ngspice.session import Session
 from bridge.validation.devices import fractional, memristor, neuron, transistor, two_terminals
-from bridge.validation.devices.content import Findings, Outcome, Section, Text
+from bridge.validation.devices.content import Findings, Grid, Outcome, Section, Text
 from bridge.validation.devices.fit import Measured
 from bridge.validation.devices.registry import subject as named
 from bridge.validation.devices.specification import Limit, sheet_for
@@ -23,6 +24,7 @@ from bridge.validation.devices.subjects import (
     TwoTerminalSubject,
 )
 
+COMPILED = "B sources against Verilog-A"
 SIMULATED = "simulations that gave a result"
 _ALL = Limit(1.0, 1.0, None, "1", "1 where every measurement was possible")
 
@@ -54,8 +56,15 @@ def validate(subject: Subject, session: Session, measured: Measured | None = Non
     except SimulationError as error:
         findings.sheet.add(SIMULATED, 0.0, _ALL)
         findings.add("No result", Text(str(error)))
-    for name in findings.sheet.unused():
-        findings.sheet.add(name, None, Limit())
+        for name in findings.sheet.unmeasured():
+            findings.sheet.skip(name, "the simulation before it gave no result")
+    if not openvaf.available() and COMPILED in findings.sheet.limits:
+        findings.sheet.skip(COMPILED, "there is no Verilog-A compiler on this machine")
+    for name in findings.sheet.unmeasured():
+        findings.sheet.add(name, None, findings.sheet.limits.get(name, Limit()))
+    if findings.sheet.skipped:
+        rows = list(findings.sheet.skipped.items())
+        findings.add("Not applicable", Grid(("quantity of the class", "why it is not measured"), rows, False))
     seconds = time.perf_counter() - begun
     return Outcome(
         subject.name,

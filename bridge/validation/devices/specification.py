@@ -82,6 +82,7 @@ ORDER = _least(1.5, "order of the error in the time step, from halving it", typi
 POWER = _least(-1e-6, "smallest power taken up, share of the largest: never negative")
 
 MEMRISTOR: Mapping[str, Limit] = {
+    "parameters of the publication": _most(0.0, "parameters that differ from the published table"),
     "current against integration": SIMULATION,
     "order in the step": ORDER,
     "B sources against Verilog-A": _most(1e-4, "largest difference of the current, share of the peak"),
@@ -114,6 +115,10 @@ TWO_TERMINAL: Mapping[str, Limit] = {
     "B sources against Verilog-A": MEMRISTOR["B sources against Verilog-A"],
     "least power": POWER,
     "energy of a cycle": _least(0.0, "taken up in one cycle", "J"),
+    "temperatures against formula": _most(1e-3, "largest difference from -40 to 125 °C, share of the peak"),
+    "corners against formula": _most(
+        1e-3, "largest difference with one parameter 10 % off, share of the peak"
+    ),
     "energy not returned": _most(1e-3, "net energy of a cycle, share of what is stored: a lossless element"),
     "corners without convergence": MEMRISTOR["corners without convergence"],
     "gradient error": GRADIENT,
@@ -123,11 +128,16 @@ FRACTIONAL: Mapping[str, Limit] = {
     "order in the step": ORDER,
     "magnitude within the band": _most(0.05, "of the admittance, relative difference from the ideal law"),
     "phase within the band": _most(0.05, "of the admittance, difference from the ideal law", "rad"),
+    "B sources against Verilog-A": MEMRISTOR["B sources against Verilog-A"],
+    "temperatures against integration": SIMULATION,
+    "corners without convergence": MEMRISTOR["corners without convergence"],
+    "corners against integration": SIMULATION,
     "linear limit": _most(1e-3, "current with a linear law against a resistor's, share of the peak"),
     "energy of a cycle": _least(0.0, "taken up from rest in the whole transient", "J"),
     "gradient error": GRADIENT,
 }
 TRANSISTOR: Mapping[str, Limit] = {
+    "parameters of the publication": _most(0.0, "numbers of the card that differ from the published ones"),
     "drain current against formula": _most(1e-3, "largest difference, share of the largest current"),
     "gm": _most(1e-3, "reported transconductance against differences of the current"),
     "gds": _most(1e-3, "reported output conductance against differences of the current"),
@@ -136,6 +146,17 @@ TRANSISTOR: Mapping[str, Limit] = {
     "current falls with gate voltage": _most(1e-9, "largest fall of the current, share of the largest"),
     "on-off ratio": _least(1e3, "of the drain currents at full and at zero gate voltage"),
     "least power": POWER,
+    "temperatures against formula": _most(
+        1e-3, "largest difference from -40 to 125 °C, share of the largest"
+    ),
+    "threshold over temperature": Limit(
+        -5e-3, -1e-3, -2e-5, "V/K", "largest slope of the threshold from -40 to 125 °C: it falls"
+    ),
+    "exponent of the gain over temperature": Limit(
+        -3.5, -1.5, -0.8, "1", "of the absolute temperature, from -40 to 125 °C: the mobility falls"
+    ),
+    "leakage at 125 over that at -40 degC": _least(10.0, "of the currents at zero gate voltage"),
+    "ff over tt over ss": _least(1.005, "smallest ratio of the on-currents of two successive corners"),
     "gradient error": GRADIENT,
 }
 NEURON: Mapping[str, Limit] = {
@@ -211,11 +232,18 @@ class Sheet:
         limits: by quantity.
         changes: limits that the user gave, by quantity.
         found: the specifications in the order in which they were measured.
+        skipped: why quantities do not apply to this device, by quantity.
     """
 
     limits: Mapping[str, Limit]
     changes: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     found: list[Specification] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def skip(self, name: str, reason: str) -> None:
+        """Say that a quantity of the class does not apply to this device, and why."""
+        assert name in self.limits
+        self.skipped[name] = reason
 
     def add(self, name: str, value: float | None, limit: Limit | None = None) -> Specification:
         """A measured value; its limits are the class's, unless some are given here or by the user."""
@@ -224,9 +252,14 @@ class Sheet:
         self.found.append(made)
         return made
 
-    def unused(self) -> list[str]:
-        """Quantities that the user gave limits for and that were not measured."""
-        return sorted(set(self.changes) - {s.name for s in self.found})
+    def unmeasured(self) -> list[str]:
+        """Quantities of the class neither measured nor skipped, and the user's that were not measured.
+
+        They fail: a limit that no measurement reaches says nothing about the device.
+        """
+        found = {s.name for s in self.found}
+        known = [n for n in self.limits if n not in found and n not in self.skipped]
+        return [*known, *sorted(set(self.changes) - found - set(known))]
 
 
 def _changed(limit: Limit, changes: Mapping[str, Mapping[str, float | None]], name: str) -> Limit:
@@ -247,6 +280,8 @@ def sheet_for(
         SpecError: limits that contradict each other.
     """
     limits = dict(CLASSES[family])
+    if family == "neuron" and device != "hodgkin_huxley":
+        limits = dict(NEURON)
     for key in (device.partition(":")[0], device):
         for name, values in EXCEPTIONS.get(key, {}).items():
             limits[name] = replace(limits[name], **values)

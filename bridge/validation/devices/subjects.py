@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.dynamics import FIXED_GRID
+from bridge.validation.devices.integration import Drive, Trajectory, integrate
+from bridge.validation.devices.references.memristors import Equations
 from circuits.deck import SolverOptions
-from circuits.devices.base import Device, Element
+from circuits.devices.base import Device, Element, ModelCard
 from circuits.devices.memristors.base import Memristor, Published
 from circuits.devices.neurons import CELLS, Cell
 
@@ -30,12 +32,14 @@ class MemristorSubject:
 
     Attributes:
         name: `kind:set`.
-        device: the declaration, which the reference integrates.
+        device: the declaration.
         published: the set whose stimulus and figures are used.
         values: every parameter.
         simulated: what ngspice simulates; the same declaration, unless a test injects a fault.
         limits: the user's specifications.
         note: where the parameters come from when they are not the set's.
+        equations: written by hand, which the reference integrates; the declaration where there are none.
+        given: names of the parameters whose values are the user's.
     """
 
     name: str
@@ -45,7 +49,25 @@ class MemristorSubject:
     simulated: Memristor | None = None
     limits: Changes = field(default_factory=dict)
     note: str = ""
+    equations: Equations | None = None
+    given: frozenset[str] = frozenset()
     family = "memristor"
+
+    def reference(
+        self, drive: Drive, times: FloatArray, values: Mapping[str, float] | None = None, **options: float
+    ) -> Trajectory:
+        """The equations integrated at the subject's or at other values; for `options` see `integrate`."""
+        return integrate(
+            self.device, values or self.values, drive, times, equations=self.equations, **options
+        )
+
+    def conductance(self, values: Mapping[str, float], states: FloatArray) -> FloatArray:
+        """Conductance at the read voltage [S] by the reference's equations, for states `(n, n_states)`."""
+        u = self.device.read_voltage
+        if self.equations is None:
+            known = {s.name: states[:, k] for k, s in enumerate(self.device.states)}
+            return self.device.read_conductance({**values, **known})
+        return np.array([self.equations(u, list(x), values)[0] / u for x in states])
 
     @property
     def steps(self) -> int:
@@ -84,8 +106,8 @@ class TwoTerminalSubject:
         offset: added to the sine [V].
         frequency: [Hz].
         lossless: whether a cycle takes up no energy.
-        corners: parameters that are varied by 10 %.
         limits: the user's specifications.
+        simulated: what ngspice simulates; the element, unless a test injects a fault.
     """
 
     name: str
@@ -96,7 +118,13 @@ class TwoTerminalSubject:
     lossless: bool
     offset: float = 0.0
     limits: Changes = field(default_factory=dict)
+    simulated: Element | None = None
     family = "two-terminal"
+
+    @property
+    def placed(self) -> Element:
+        """The element that ngspice simulates."""
+        return self.simulated or self.element
 
     @property
     def device(self) -> Device:
@@ -114,6 +142,7 @@ class FractionalSubject:
         amplitude: of the sine that drives it [V].
         frequency: within its band [Hz].
         limits: the user's specifications.
+        simulated: what ngspice simulates; the element, unless a test injects a fault.
     """
 
     name: str
@@ -121,7 +150,13 @@ class FractionalSubject:
     amplitude: float
     frequency: float
     limits: Changes = field(default_factory=dict)
+    simulated: Element | None = None
     family = "fractional"
+
+    @property
+    def placed(self) -> Element:
+        """The element that ngspice simulates."""
+        return self.simulated or self.element
 
     @property
     def device(self) -> Device:
@@ -140,6 +175,8 @@ class TransistorSubject:
         title: heading of the report.
         source: of the card.
         limits: the user's specifications.
+        corners: cards of the process' corners `ff` and `ss`; empty where there are none.
+        simulated: what ngspice simulates; the element, unless a test injects a fault.
     """
 
     name: str
@@ -148,7 +185,14 @@ class TransistorSubject:
     title: str
     source: str
     limits: Changes = field(default_factory=dict)
+    corners: Mapping[str, ModelCard] = field(default_factory=dict)
+    simulated: Element | None = None
     family = "transistor"
+
+    @property
+    def placed(self) -> Element:
+        """The element that ngspice simulates."""
+        return self.simulated or self.element
 
     @property
     def device(self) -> Device:

@@ -60,7 +60,7 @@ def voltage(subject: MemristorSubject, raising: bool) -> float:
 def integrated_time(subject: MemristorSubject, values: Mapping[str, float], volts: float) -> float | None:
     """Time [s] at which the first state passes the middle at a constant voltage; `None` if it does not."""
     device = subject.device
-    evaluate = rates(device, values)
+    evaluate = rates(device, values, subject.equations)
     scale = np.array([s.scale for s in device.states])
     middle = float(np.mean(device.bounds[0])) / scale[0]
 

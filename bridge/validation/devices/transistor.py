@@ -8,138 +8,137 @@ from numpy.typing import NDArray
 from bridge.dynamics import DynamicPlan
 from bridge.estimators.base import DynamicBatch
 from bridge.losses.waveform import WaveformMSE
-from bridge.ngspice.drives import constant
-from bridge.ngspice.session import Circuit, Session
-from bridge.report.text import number
-from bridge.validation.devices import gradient
+from bridge.ngspice.session import Session
+from bridge.report.text import number, quantity
+from bridge.validation.devices import gradient, transistor_temperature
 from bridge.validation.devices.content import Code, Drawing, Findings, Grid, Text
+from bridge.validation.devices.pins import ACROSS, DRAINS, GATES, PINS, Pins, grid, sign_of
 from bridge.validation.devices.plots import Line, Panel, figure
+from bridge.validation.devices.references.transistors import CARDS, LEVEL1, VERSIONS, level1_current
+from bridge.validation.devices.specification import Limit, Sheet
 from bridge.validation.devices.subjects import TransistorSubject
 from bridge.validation.gradcheck import GradcheckResult
-from circuits.devices.base import Element
 from circuits.devices.mosfet_linear import level
 from circuits.devices.passive import capacitor, resistor
 from circuits.devices.sources import voltage_source
-from circuits.netlist import build_deck
 from circuits.network import Drive as Driven
 from circuits.network import Network, Output
 
 FloatArray = NDArray[np.float64]
 
-GATES, DRAINS = 6, 26
 STEP = 1e-4
 """How far a terminal is moved for the differences of the current [V]."""
 FLOOR = 1e-3
 """Derivatives below this share of the largest one are compared with that share."""
 LEAST = 1e-4
 """The same as a share of the largest transconductance, for transistors without body effect."""
-_PINS = "dgsb"
-_ACROSS = {"gm": "g", "gds": "d", "gmbs": "b"}
-
-
-class Pins:
-    """A transistor with an ideal voltage source at every terminal, loaded in this process."""
-
-    def __init__(self, session: Session, element: Element) -> None:
-        """Load the circuit."""
-        sources = [voltage_source(f"pin{t}", t, driven=True) for t in _PINS]
-        network = Network(
-            "pins", (*sources, element), tuple(Driven(s.name, k) for k, s in enumerate(sources))
-        )
-        inner = tuple(f"@m{element.name}[{name}]" for name in _ACROSS)
-        saves = (*(f"i(vpin{t})" for t in _PINS), *inner)
-        self.circuit: Circuit = session.load(build_deck(network, nudges=False, saves=saves))
-
-    def at(self, volts: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Currents into d, g, s, b `(n, 4)` [A] and `gm gds gmbs` `(n, 3)` [S] at voltages `(n, 4)` [V]."""
-        rows = np.array([self.circuit.operating_point([constant(v)]) for v in volts])
-        return -rows[:, :4], rows[:, 4:]
-
-
-def level1_current(element: Element, volts: FloatArray) -> FloatArray:
-    """Drain current [A] by the equations of Shichman and Hodges, with drain and source exchanged if needed.
-
-    Args:
-        element: an n- or p-channel transistor of level 1.
-        volts: of d, g, s, b, `(n, 4)` [V].
-
-    Source: IEEE J. Solid-State Circuits 3, 285 (1968).
-    """
-    assert element.model is not None
-    card = element.model
-    sign = -1.0 if card.kind.lower() == "pmos" else 1.0
-    d, g, s, b = sign * volts.T
-    vds, flip = np.abs(d - s), np.where(d >= s, 1.0, -1.0)
-    low = np.minimum(d, s)
-    phi, gamma = card.get("phi", 0.6), card.get("gamma", 0.0)
-    vbs = b - low
-    root = np.where(vbs <= 0.0, np.sqrt(np.maximum(phi - vbs, 0.0)), np.sqrt(phi) - vbs / (2 * np.sqrt(phi)))
-    threshold = sign * card.get("vto", 0.0) + gamma * (np.maximum(root, 0.0) - np.sqrt(phi))
-    over = g - low - threshold
-    beta = card.get("kp", 2e-5) * element.value("w") / element.value("l") * element.value("m")
-    ohmic = np.minimum(vds, over)
-    current = beta * ohmic * (over - ohmic / 2) * (1.0 + card.get("lambda", 0.0) * vds)
-    return np.asarray(sign * flip * np.where(over > 0.0, current, 0.0))
-
-
-def grid(subject: TransistorSubject, bulk: float = 0.0) -> FloatArray:
-    """Voltages of d, g, s, b: families of gate voltages over drain voltages, `(GATES DRAINS, 4)` [V]."""
-    sign = _sign(subject)
-    gates, drains = np.linspace(0.0, subject.supply, GATES), np.linspace(0.0, subject.supply, DRAINS)
-    g, d = (m.ravel() for m in np.meshgrid(gates, drains, indexing="ij"))
-    zero = np.zeros_like(g)
-    return sign * np.stack([d, g, zero, zero - bulk], axis=1)
-
-
-def _sign(subject: TransistorSubject) -> float:
-    assert subject.element.model is not None
-    return -1.0 if subject.element.model.kind.lower() == "pmos" else 1.0
 
 
 def validate(subject: TransistorSubject, session: Session, findings: Findings) -> None:
     """Measure everything."""
-    element, sheet = subject.element, findings.sheet
+    element, placed, sheet = subject.element, subject.placed, findings.sheet
     assert element.model is not None
     findings.add("Card", Text(subject.source), Code(element.model.line(), "spice"))
-    pins = Pins(session, element)
-    volts = grid(subject)
-    currents, _ = pins.at(volts)
-    drain = currents[:, 0]
+    published(subject, findings)
+    pins = Pins(session, placed)
+    volts, drain, reference = compare(subject, pins, sheet)
     largest = float(np.abs(drain).max())
-    reference: FloatArray | None = None
-    body = grid(subject, 0.2 * subject.supply)
-    if level(element) == 1:
-        reference = level1_current(element, volts)
-        with_body = pins.at(body)[0][:, 0]
-        error = max(
-            float(np.abs(drain - reference).max()),
-            float(np.abs(with_body - level1_current(element, body)).max()),
-        )
-        sheet.add("drain current against formula", error / largest)
+    if subject.name == "ald1106":
+        _data_sheet(pins, findings)
     _small_signal(subject, pins, findings)
     _symmetry(pins, volts, drain, findings)
     on = np.abs(drain).reshape(GATES, DRAINS)
     sheet.add("current falls with gate voltage", float(max(0.0, -(np.diff(on, axis=0)).min()) / largest))
     sheet.add("on-off ratio", float(on[-1, -1] / max(on[0, -1], 1e-30)))
-    power = (volts * currents).sum(axis=1)
+    power = (volts * pins.at(volts)[0]).sum(axis=1)
     sheet.add("least power", float(power.min() / np.abs(power).max()))
     _families(subject, volts, drain, reference, findings)
-    findings.add("Temperature", Text("The card is used at 27 °C, the simulator's temperature."))
+    transistor_temperature.measure(subject, session, findings)
+    transistor_temperature.corners(subject, session, findings)
     gradient.report(
         _gradient(subject), findings, "A common-source stage with a resistive and capacitive load."
     )
 
 
+def compare(
+    subject: TransistorSubject, pins: Pins, sheet: Sheet
+) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+    """Families of curves: voltages `(n, 4)` [V], drain currents `(n,)` [A] and those of level 1 by hand."""
+    volts, body = grid(subject), grid(subject, 0.2 * subject.supply)
+    drain = pins.at(volts)[0][:, 0]
+    numbers = LEVEL1.get(subject.name)
+    if numbers is None:
+        sheet.skip("drain current against formula", "the card's equations have no closed form")
+        return volts, drain, None
+    shape = subject.element.value("w") / subject.element.value("l") * subject.element.value("m")
+    reference = level1_current(numbers, shape, volts)
+    off = [drain - reference, pins.at(body)[0][:, 0] - level1_current(numbers, shape, body)]
+    error = max(float(np.abs(o).max()) for o in off) / float(np.abs(reference).max())
+    sheet.add("drain current against formula", error)
+    return volts, drain, reference
+
+
+def published(subject: TransistorSubject, findings: Findings) -> None:
+    """The card against numbers that are written without it."""
+    card = subject.element.model
+    assert card is not None
+    table = {k: v for k, v in LEVEL1.get(subject.name, CARDS.get(subject.name, {})).items() if k != "sign"}
+    rows, wrong = [], 0
+    for name, wanted in table.items():
+        value = card.get(name, float("nan"))
+        same = abs(value - wanted) <= 1e-9 * abs(wanted)
+        wrong += not same
+        rows.append((name, number(wanted, 8), number(value, 8), "as published" if same else "DIFFERS"))
+    version = VERSIONS.get(subject.name)
+    if version is not None:
+        same = version in getattr(card, "words", ())
+        wrong += not same
+        rows.append(("version", version, " ".join(getattr(card, "words", ())) or "–",
+                     "as published" if same else "DIFFERS"))  # fmt: skip
+    findings.sheet.add("parameters of the publication", wrong)
+    findings.add(
+        "Parameters of the publication",
+        Text("Numbers that were typed from the source a second time, and what the card has."),
+        Grid(("parameter", "table", "card", "verdict"), rows, False),
+    )
+
+
+def _data_sheet(pins: Pins, findings: Findings) -> None:
+    """Typical values of the ALD1106's data sheet, measured as it does."""
+
+    def at(drain: float, gate: float) -> float:
+        return float(pins.at(np.array([[drain, gate, 0.0, 0.0]]))[0][0, 0])
+
+    resistance = 0.1 / at(0.1, 5.0)
+    low, high = np.sqrt(at(2.0, 2.0)), np.sqrt(at(2.0, 2.5))
+    threshold = 2.0 - 0.5 * low / (high - low)
+    slope = (at(5.0 + STEP, 3.0) - at(5.0 - STEP, 3.0)) / (2 * STEP) / at(5.0, 3.0)
+    rows = []
+    for name, value, wanted, unit, where in (
+        ("on-resistance", resistance, 350.0, "Ohm", "5 V on the gate, 0.1 V on the drain"),
+        ("threshold", threshold, 0.7, "V", "root of the saturated current, extrapolated"),
+        ("output conductance over current", slope, 200e-6 / 10e-3, "1/V", "5 V, 200 uS at 10 mA"),
+    ):
+        limit = Limit(0.99 * wanted, wanted, 1.01 * wanted, unit, f"data sheet, typical: {where}")
+        findings.sheet.add(f"published {name}", value, limit)
+        rows.append((name, quantity(wanted, unit), quantity(value, unit), where))
+    findings.add(
+        "Data sheet",
+        Text("Typical values of the ALD1106/ALD1116 data sheet, and the same measurements in ngspice."),
+        Grid(("quantity", "data sheet", "ngspice", "at"), rows, False),
+    )
+
+
 def _small_signal(subject: TransistorSubject, pins: Pins, findings: Findings) -> None:
-    sign = _sign(subject)
+    sign = sign_of(subject.element)
     shares = np.array([(d, g, b) for d in (0.3, 0.6, 0.95) for g in (0.35, 0.6, 0.9) for b in (0.0, 0.2)])
     volts = np.zeros((len(shares), 4))
     volts[:, 0], volts[:, 1], volts[:, 3] = (shares * subject.supply * np.array([1.0, 1.0, -1.0])).T * sign
     _, reported = pins.at(volts)
     rows, largest = [], 0.0
-    for k, (name, pin) in enumerate(_ACROSS.items()):
+    for k, (name, pin) in enumerate(ACROSS.items()):
         moved = np.zeros(4)
-        moved[_PINS.index(pin)] = STEP
+        moved[PINS.index(pin)] = STEP
         measured = (pins.at(volts + moved)[0][:, 0] - pins.at(volts - moved)[0][:, 0]) / (2 * STEP)
         size = float(np.abs(measured).max())
         largest = max(largest, size)  # gm comes first
@@ -198,7 +197,7 @@ def _families(
 
 
 def _gradient(subject: TransistorSubject) -> GradcheckResult:
-    element, sign = subject.element, _sign(subject)
+    element, sign = subject.element, sign_of(subject.element)
     assert element.model is not None
     volts = grid(subject)
     current = abs(float(_estimate(subject, volts)))
@@ -236,7 +235,7 @@ def _gradient(subject: TransistorSubject) -> GradcheckResult:
 
 def _estimate(subject: TransistorSubject, volts: FloatArray) -> float:
     """A current [A] of the stage's size: the transistor's at 0.6 of the supply at gate and drain."""
-    sign = _sign(subject)
+    sign = sign_of(subject.element)
     point = sign * subject.supply * np.array([[0.6, 0.6, 0.0, 0.0]])
-    found = Pins(Session(), subject.element).at(point)[0]
+    found = Pins(Session(), subject.placed).at(point)[0]
     return float(found[0, 0])
