@@ -18,7 +18,7 @@ from bridge.dynamics import DynamicPlan
 from bridge.errors import SpecError
 from bridge.experiment.programming import PulseProgrammer
 from bridge.experiment.spec import ExperimentSpec
-from bridge.experiment.spec_devices import DevicesSpec, ProgrammingSpec, SynapseSpec
+from bridge.experiment.spec_devices import DevicesSpec, ProgrammingSpec, SynapseSpec, VariationSpec
 from bridge.plans import StaticPlan
 from bridge.updates.conductances import Readout
 from bridge.updates.nonidealities import Cells, Drift, Imperfections, Spread, Stuck
@@ -75,7 +75,7 @@ def imperfections(spec: DevicesSpec | None) -> Imperfections:
     )
 
 
-def spreads(spec: DevicesSpec) -> tuple[Spread, ...]:
+def spreads(spec: VariationSpec) -> tuple[Spread, ...]:
     """The device-to-device spreads of a file."""
     return tuple(Spread(tuple(s.parameters), s.relative, s.distribution) for s in spec.spread)
 

@@ -16,6 +16,8 @@ from typing import Any, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from bridge.experiment.section import KeyProblemError
+
 KeyPath = tuple[str | int, ...]
 """A place in a file: keys of mappings and indices of lists, from the top."""
 
@@ -142,7 +144,8 @@ def _translate(details: ErrorDetails, place: _Place, data: object) -> Finding:
         has = len(value) if isinstance(value, Mapping | list) else context["actual_length"]
         return Finding(path, f"must have {limit} {'entry' if limit.endswith(' 1') else 'entries'}, has {has}")
     if kind in ("value_error", "assertion_error"):
-        return Finding(path, str(context["error"]))
+        problem = context["error"]
+        return Finding((*path, *(problem.path if isinstance(problem, KeyProblemError) else ())), str(problem))
     return Finding(path, details["msg"].replace("Input should", "must").replace("Input", "the value") + got)
 
 

@@ -1,15 +1,13 @@
 """Writing a network's devices by pulses: one array a layer, its inputs as rows, its outputs as columns.
 
 The arrays are simulated in worker processes of their own, with the devices' own parameters; the programmer
-computes with the nominal ones. Cycle-to-cycle noise is a factor on the speed of the state, drawn for
-every device and every round of pulses.
+computes with the nominal ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,14 +22,14 @@ from bridge.updates.conductances import memristor_of
 from bridge.updates.nonidealities import DEVICES, PURPOSES, Cells
 from bridge.updates.programming import Array, Programmer, Settings, make_programmer
 from bridge.updates.programming.base import Drive
-from bridge.updates.programming.inverse import middle_states, rates
+from bridge.updates.programming.cells import LinesSpec
+from bridge.updates.programming.noise import noisy, speeds
+from bridge.updates.programming.readout import hidden
 from circuits.devices.memristors import MEMRISTORS
 from circuits.network import Network
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-
-_LEAST_SPEED = 0.05  # of the nominal one, however great the noise
 
 
 @dataclass(frozen=True)
@@ -65,14 +63,17 @@ class ArrayPlan:
     Attributes:
         model: kind of the device.
         options: the further fields of `Array`.
+        wiring: its cells and lines; left as they are for devices that share none.
     """
 
     model: str
     options: Mapping[str, Any]
+    wiring: LinesSpec
 
     def make(self) -> Array:
         """The array."""
-        return Array(MEMRISTORS[self.model], **self.options)
+        array = Array(MEMRISTORS[self.model], **self.options)
+        return array if array.separate else self.wiring.wired(array)
 
 
 @dataclass(frozen=True)
@@ -111,21 +112,14 @@ class Bench:
         plan = self.plan
         if number not in self.made:
             array = plan.arrays[number].make()
-            names = speeds(array, plan.settings) if plan.cycle_noise else ()
-            options: dict[str, Any] = {"session": self.session}
-            if names:
-                perturb = partial(perturbed, names, array.shape, plan.cycle_noise)
-                options |= {"perturb": perturb, "perturbed": names}
-            if plan.read_noise:
-                options["read_noise"] = self._read
-            self.made[number] = make_programmer(plan.kind, array, plan.settings, **options)
+            options = noisy(array, plan.settings, plan.cycle_noise, plan.read_noise)
+            self.made[number] = make_programmer(
+                plan.kind, array, plan.settings, session=self.session, **options
+            )
         found = self.made[number]
         if found.perturbed:  # what the last round of an earlier write left
             found.bench.alter({n: found.array.own[n] for n in found.perturbed})
         return found
-
-    def _read(self, rng: np.random.Generator, found: FloatArray) -> FloatArray:
-        return np.asarray(found * (1.0 + self.plan.read_noise * rng.standard_normal(found.shape)))
 
     # What the pool calls.
 
@@ -139,49 +133,6 @@ class Bench:
     def usage(self) -> dict[str, Any]:
         """Counts since the start and the time spent inside the simulator [s]."""
         return self.session.usage()
-
-
-def perturbed(
-    names: tuple[str, ...],
-    shape: tuple[int, int],
-    noise: float,
-    rng: np.random.Generator,
-    number: int,
-    own: Mapping[str, Any],
-) -> dict[str, FloatArray]:
-    """The devices' speeds in one round, with one common factor a device, `(rows, columns)` each."""
-    factor = np.maximum(1.0 + noise * rng.standard_normal(shape), _LEAST_SPEED)
-    return {n: np.asarray(own[n] * factor) for n in names}
-
-
-def speeds(array: Array, settings: Settings) -> tuple[str, ...]:
-    """Parameters that the speed of the first state is proportional to, in one direction or in both.
-
-    Raises:
-        SpecError: the device has none for one of the directions.
-    """
-    device, values = array.device, array.believed
-    drive = Drive.of(array, settings)
-    states = middle_states(device, values)
-    found, covered = [], np.zeros(2, dtype=bool)
-    for p in device.parameters:
-        if p.name in device.initial_names or not values[p.name]:
-            continue
-        ratios = [
-            rates(device, np.asarray(v), states, {**values, p.name: 1.01 * values[p.name]})[0]
-            / rates(device, np.asarray(v), states, values)[0]
-            for v in drive.voltages
-        ]
-        scaled, still = np.isclose(ratios, 1.01, rtol=1e-9), np.isclose(ratios, 1.0, rtol=1e-9)
-        if scaled.any() and (scaled | still).all() and not (covered & scaled).any():
-            found.append(p.name)
-            covered |= scaled
-    if not covered.all():
-        raise SpecError(
-            f"cycle_noise: no parameter of a {device.kind} is the speed of its state; "
-            "use programming ideal, or leave the noise out"
-        )
-    return tuple(found)
 
 
 class PulseProgrammer:
@@ -246,10 +197,13 @@ class PulseProgrammer:
             cells.kinds.cycle_noise,
             cells.kinds.read_noise,
         )
-        for array in (plan.make() for plan in self.plan.arrays):
+        for members, array in zip(self.shapes, (plan.make() for plan in self.plan.arrays), strict=True):
             Drive.of(array, settings)
             if cells.kinds.cycle_noise:
                 speeds(array, settings)
+            reason = hidden(array, cells.upper[members], programming.tolerance)
+            if programming.kind == "write_verify" and reason:
+                raise SpecError(reason)
         entry = nominal.trainable[places[0]]
         known = memristor_of(nominal.element(entry.element).device, entry.parameter)
         self._as_states = known is not None
@@ -272,7 +226,7 @@ class PulseProgrammer:
             "stuck": None if np.isnan(stuck).all() else stuck,
             "separate": programming.lines == "separate",
         }
-        return ArrayPlan(self.device.kind, options)
+        return ArrayPlan(self.device.kind, options, programming)
 
     def _own(self, cell: int, parameter: str) -> float:
         """A parameter of the device of a cell as it is; nominal where the circuit has a resistor instead."""

@@ -2,17 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from bridge.units import Amperes, Number, Siemens, Volts
 
 
+class KeyProblemError(ValueError):
+    """Something that is wrong with one key of a section.
+
+    Attributes:
+        path: of the key, from the section.
+    """
+
+    def __init__(self, path: tuple[str | int, ...], message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class Section(BaseModel):
-    """A mapping of the file; unknown keys are errors."""
+    """A mapping of the file; unknown keys are errors, and so are keys that would have no effect."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def idle(self) -> dict[str, str]:
+        """Keys that have no effect beside the others, with what makes them so."""
+        return {}
+
+    @model_validator(mode="after")
+    def _effective(self) -> Self:
+        for key, why in self.idle().items():
+            if key in self.model_fields_set:
+                raise KeyProblemError((key,), f"has no effect {why}; leave it out")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_idle(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What has no effect is not written, so that what was written can be read."""
+        idle = self.idle()
+        return {key: value for key, value in handler(self).items() if key not in idle}
+
+
+def without(keys: Iterable[str], why: str) -> dict[str, str]:
+    """Idle keys that share what makes them so."""
+    return dict.fromkeys(keys, why)
 
 
 class DiodeSpec(Section):

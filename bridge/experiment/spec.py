@@ -60,6 +60,10 @@ class LayeredSpec(Section):
         bool, Field(description="load conductances at nodes of known voltage as Norton equivalents, exactly")
     ] = True
 
+    def idle(self) -> dict[str, str]:
+        """Memristors have a range of their own."""
+        return self.synapse.replaced
+
 
 class GraphSpec(Section):
     """An arbitrary graph of conductances between nodes, with diodes to ground at chosen nodes."""
@@ -84,6 +88,10 @@ class GraphSpec(Section):
     reduce: Annotated[
         bool, Field(description="load conductances at nodes of known voltage as Norton equivalents, exactly")
     ] = True
+
+    def idle(self) -> dict[str, str]:
+        """Memristors have a range of their own."""
+        return self.synapse.replaced
 
     @model_validator(mode="after")
     def _in_range(self) -> GraphSpec:

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from bridge.experiment.section import ConductanceSpec, Section
+from bridge.experiment.section import ConductanceSpec, KeyProblemError, Section, without
 from bridge.units import Celsius, Number, Seconds, Volts
+from bridge.updates.programming.cells import LinesSpec
 from circuits.devices.memristors import MEMRISTORS
-from circuits.devices.memristors.base import hyphened
+from circuits.devices.memristors.base import Memristor, hyphened
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def no_start(parameters: Mapping[str, float], device: Memristor, instead: str) -> None:
+    """Refuse the first state's initial value among a device's parameters.
+
+    Args:
+        parameters: as the file gives them.
+        device: whose they are.
+        instead: the key that decides it.
+
+    Raises:
+        KeyProblemError: it is there.
+    """
+    name = device.initial_names[0]
+    if name in parameters:
+        raise KeyProblemError(
+            ("parameters", name), f"has no effect: {instead} is the state to start from; leave it out"
+        )
 
 
 class StateRangeSpec(Section):
@@ -64,6 +84,20 @@ class SynapseSpec(Section):
         Field(description="the same as conductances of a memristor at its read voltage, instead of `state`"),
     ] = None
 
+    def idle(self) -> dict[str, str]:
+        """A resistor has no device; conductances replace states."""
+        if self.kind == "resistor":
+            others = ("model", "published", "parameters", "fidelity", "state", "conductance")
+            why = "for resistors, whose range is `circuit.conductance`; memristors need kind: memristor"
+            return without(others, why)
+        return {} if self.conductance is None else {"state": "beside conductance"}
+
+    @property
+    def replaced(self) -> dict[str, str]:
+        """Keys of the circuit that have no effect beside these synapses, and why."""
+        why = "beside memristors; give circuit.synapse.state or circuit.synapse.conductance"
+        return {} if self.kind == "resistor" else {"conductance": why}
+
     @model_validator(mode="after")
     def _known(self) -> SynapseSpec:
         device = MEMRISTORS.get(self.model)
@@ -78,6 +112,7 @@ class SynapseSpec(Section):
         for name in self.parameters:
             if name not in names:
                 raise ValueError(f"{self.model} has no parameter {name!r}; it has: {', '.join(names)}")
+        no_start(self.parameters, device, "circuit.synapse.state or circuit.synapse.conductance")
         return self
 
 
@@ -140,8 +175,8 @@ class MismatchSpec(Section):
     gain: Annotated[Number, Field(ge=0, description="A_beta [% um] of their relative gain difference")] = 0.0
 
 
-class DevicesSpec(Section):
-    """What is wrong with the devices; everything is drawn from the experiment's seed."""
+class VariationSpec(Section):
+    """What is wrong with devices while they are written and read; drawn from the seed of the file."""
 
     spread: Annotated[list[SpreadSpec], Field(description="device-to-device spread", default_factory=list)]
     cycle_noise: Annotated[
@@ -160,6 +195,12 @@ class DevicesSpec(Section):
             "an evaluation",
         ),
     ] = 0.0
+    stuck: Annotated[StuckSpec, Field(description="cells that cannot be written")] = StuckSpec()
+
+
+class DevicesSpec(VariationSpec):
+    """What is wrong with the devices; everything is drawn from the experiment's seed."""
+
     levels: Annotated[
         int | None,
         Field(ge=2, description="conductance levels from Gmin to Gmax with these; none: continuous"),
@@ -168,7 +209,6 @@ class DevicesSpec(Section):
         "linear"
     )
     drift: Annotated[DriftSpec | None, Field(description="after a write")] = None
-    stuck: Annotated[StuckSpec, Field(description="cells that cannot be written")] = StuckSpec()
     mismatch: Annotated[MismatchSpec | None, Field(description="of transistors")] = None
     temperature: Annotated[
         Celsius | None,
@@ -181,13 +221,13 @@ class DevicesSpec(Section):
     ] = None
 
 
-class ProgrammingSpec(Section):
+class ProgrammingSpec(LinesSpec):
     """How updates get into the devices."""
 
     kind: Annotated[
         Literal["ideal", "open_loop", "write_verify"],
         Field(
-            description="`ideal`: the value is there, with the deviations of `devices`; `open_loop`: a pulse "
+            description="`ideal`: the value is there, with the deviations of `devices`; `open_loop`: pulses "
             "computed from the nominal device; `write_verify`: pulses and reads until it is near enough"
         ),
     ] = "ideal"
@@ -200,7 +240,12 @@ class ProgrammingSpec(Section):
     ] = "target"
     tolerance: Annotated[
         Number,
-        Field(gt=0, lt=1, description="write-verify: allowed error as a share of the target conductance"),
+        Field(
+            gt=0,
+            lt=1,
+            description="allowed error as a share of the target conductance: up to which write-verify goes "
+            "on, and beyond which a device counts as missed",
+        ),
     ] = 0.02
     max_rounds: Annotated[int, Field(ge=1, description="write-verify: rounds of reading and pulsing")] = 20
     raise_voltage: Annotated[
@@ -218,6 +263,17 @@ class ProgrammingSpec(Section):
             "crossbar, with unselected lines at V/2, V/3 or ground, whose neighbours are disturbed"
         ),
     ] = "separate"
+
+    def idle(self) -> dict[str, str]:
+        """Ideal writes have no pulses, open-loop ones no rounds, devices on their own no lines."""
+        array = tuple(LinesSpec.model_fields)
+        if self.kind == "ideal":
+            pulses = ("tolerance", "max_rounds", "raise_voltage", "lower_voltage", "longest", "lines")
+            return without((*pulses, *array), "with kind ideal, which gives no pulses")
+        found = {"max_rounds": "with kind open_loop, which has one round"} if self.kind == "open_loop" else {}
+        if self.lines == "separate":
+            found |= without(array, "with lines: separate; name a scheme, such as lines: half")
+        return found
 
 
 class RobustnessSpec(Section):

@@ -31,6 +31,8 @@ TABLE, SUMMARY, PICTURE = "cells", "summary.json", "programming.svg"
 def program_file(path: Path, overrides: tuple[str, ...] = (), *, out: Path | None, as_json: bool) -> int:
     """Program the array of a file, write the folder, print the errors; 1 when a device misses the tolerance.
 
+    Devices that are stuck do not count as missed: no pulse could bring them to their targets.
+
     Raises:
         SpecError: the file, its targets or the folder is wrong.
         TellegenError: the programming failed.
@@ -42,7 +44,8 @@ def program_file(path: Path, overrides: tuple[str, ...] = (), *, out: Path | Non
     low, high = array.device.bounds[0]
     start = np.full(array.shape, low + spec.initial * (high - low))
     begin = time.perf_counter()
-    with Programming(make_programmer(spec.programmer.kind, array, settings)) as programming:
+    programmer = make_programmer(spec.programmer.kind, array, settings, **spec.noise(array, settings))
+    with Programming(programmer) as programming:
         found = programming.program(targets, start, np.random.default_rng(spec.seed))
         seconds = time.perf_counter() - begin
         memory, used = programming.memory, programming.usage()
@@ -53,8 +56,8 @@ def program_file(path: Path, overrides: tuple[str, ...] = (), *, out: Path | Non
     if as_json:
         print(json.dumps(result, allow_nan=False))
     else:
-        _show(result, found)
-    return int(not found.converged.all())
+        _show(result, array, found)
+    return int(not (found.converged | np.isfinite(array.stuck_at)).all())
 
 
 def choose_folder(out: Path | None, name: str) -> Path:
@@ -94,6 +97,7 @@ def summary(spec: ProgramSpec, array: Array, targets: FloatArray, found: Program
         "columns": array.columns,
         "devices": array.rows * array.columns,
         "tolerance": spec.programmer.tolerance,
+        "stuck": int(np.isfinite(array.stuck_at).sum()),
         "converged": int(found.converged.sum()),
         "share_converged": float(found.converged.mean()),
         "within_tolerance": int((own <= spec.programmer.tolerance).sum()),
@@ -112,7 +116,7 @@ def cell_table(array: Array, targets: FloatArray, found: Programmed) -> pd.DataF
     columns = {
         "row": i, "column": j, "target": targets, "conductance": found.conductances,
         "measured": found.measured, "error": errors(found.conductances, targets), "state": found.states,
-        "pulses": found.pulses, "converged": found.converged,
+        "pulses": found.pulses, "converged": found.converged, "stuck": np.isfinite(array.stuck_at),
     }  # fmt: skip
     return pd.DataFrame({key: np.asarray(value).ravel() for key, value in columns.items()})
 
@@ -182,7 +186,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _show(result: dict[str, Any], found: Programmed) -> None:
+def _show(result: dict[str, Any], array: Array, found: Programmed) -> None:
     quantiles = ", ".join(f"{float(q):.0%} {v:.3%}" for q, v in result["error_quantiles"].items())
     print(
         f"{result['name']}: {result['within_tolerance']} of {result['devices']} devices within "
@@ -192,7 +196,9 @@ def _show(result: dict[str, Any], found: Programmed) -> None:
     print(f"{counted(result['pulses'], 'pulse')} in {counted(result['rounds'], 'round')}, "
           f"{result['seconds']:.1f} s, "
           f"{result['peak_bytes'] / 2**20:.0f} MiB")  # fmt: skip
-    missed = np.argwhere(~found.converged)
+    if result["stuck"]:
+        print(f"stuck: {counted(result['stuck'], 'device')}")
+    missed = np.argwhere(~found.converged & ~np.isfinite(array.stuck_at))
     if len(missed):
         places = ", ".join(f"({i}, {j})" for i, j in missed[:5])
         print(f"missed: {places}{' ...' if len(missed) > 5 else ''} (row, column)")

@@ -8,21 +8,25 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bridge.errors import NetworkError, SpecError
-from bridge.experiment.section import Section
+from bridge.experiment.section import KeyProblemError, Section, without
 from bridge.experiment.source import ExistingFile, apply_overrides, load_yaml, validate
-from bridge.units import Amperes, Metres, Number, Ohms, Seconds, Volts
+from bridge.experiment.spec_devices import VariationSpec, no_start
+from bridge.units import Number, Seconds, Volts
+from bridge.updates.nonidealities import Spread, Stuck, stream
 from bridge.updates.programming.array import Array
 from bridge.updates.programming.base import Settings
+from bridge.updates.programming.cells import LinesSpec
 from bridge.updates.programming.kinds import PROGRAMMERS
-from bridge.updates.programming.readout import selector_current
+from bridge.updates.programming.noise import deviations, noisy
 from circuits.devices.memristors import MEMRISTORS
-from circuits.topologies.crossbar import Cell, Lines
 
 FloatArray = NDArray[np.float64]
 LARGEST = 1 << 16  # cells
+LARGEST_TABLE = 8 << 20  # bytes
+_LEAST_STUCK = 1e-6  # conductance of a cell that is stuck off, as a share of the device's greatest
 
 
 class DeviceSpec(Section):
@@ -44,60 +48,16 @@ class DeviceSpec(Section):
             MEMRISTORS[self.model].place("d", "p", "n", published=self.published, **self.parameters)
         except NetworkError as error:
             raise ValueError(str(error)) from error
+        no_start(self.parameters, MEMRISTORS[self.model], "the key `initial`")
         return self
 
 
-class BareCellSpec(Section):
-    """The device alone."""
-
-    kind: Literal["1r"] = "1r"
-
-
-class TransistorCellSpec(Section):
-    """The device with an n-channel transistor, whose gate line belongs to the row."""
-
-    kind: Literal["1t1r"] = "1t1r"
-    width: Annotated[Metres, Field(gt=0, description="of the transistor's channel")] = Cell.width
-    length: Annotated[Metres, Field(gt=0, description="of the transistor's channel")] = Cell.length
-    gate: Annotated[Volts, Field(description="of a gate line that is on")] = Cell.gate
-    bulk: Annotated[Volts, Field(description="of the bulk and of gate lines that are off")] = Cell.bulk
-
-
-class SelectorCellSpec(Section):
-    """The device with a selector, `i = current * sinh(u / slope)`, in series."""
-
-    kind: Literal["selector"] = "selector"
-    current: Annotated[
-        Amperes | None,
-        Field(ge=1e-18, description="of the selector; left out: 100 times the device's greatest conductance "
-              "times the slope, so that a read sees the device"),
-    ] = None  # fmt: skip
-    slope: Annotated[Volts, Field(ge=1e-3, description="voltage of an e-fold of the current")] = Cell.slope
-
-
-CellSpec = Annotated[BareCellSpec | TransistorCellSpec | SelectorCellSpec, Field(discriminator="kind")]
-CELLS = ("1r", "1t1r", "selector")
-
-
-class ArraySpec(Section):
+class ArraySpec(LinesSpec):
     """Size and lines of the array."""
 
     rows: Annotated[int, Field(ge=1)]
     columns: Annotated[int, Field(ge=1, description="weights in a row")]
     devices_per_weight: Literal[1, 2] = 1
-    cell: CellSpec = BareCellSpec()
-    wire_resistance: Annotated[Ohms, Field(ge=0, description="of a segment")] = 0.0
-    driver_resistance: Annotated[Ohms, Field(ge=0)] = 0.0
-    sense_resistance: Annotated[Ohms, Field(ge=0)] = 0.0
-
-    @field_validator("cell", mode="before")
-    @classmethod
-    def _named(cls, cell: Any) -> Any:
-        if not isinstance(cell, str):
-            return cell
-        if cell not in CELLS:
-            raise ValueError(f"unknown cell {cell!r}; choose one of: {', '.join(CELLS)}")
-        return {"kind": cell}
 
     @model_validator(mode="after")
     def _size(self) -> ArraySpec:
@@ -126,6 +86,17 @@ class ProgrammerSpec(Section):
     max_pulses: Annotated[int, Field(ge=1, description="for one device")] = 100
     patience: Annotated[int, Field(ge=1, description="rounds without a change until a device is left")] = 4
 
+    def idle(self) -> dict[str, str]:
+        """Ideal writes have no pulses, open-loop ones no rounds."""
+        if self.kind == "ideal":
+            others = set(type(self).model_fields) - {"kind", "tolerance"}
+            return without(sorted(others), "with kind ideal, which gives no pulses")
+        if self.kind == "open_loop":
+            return without(
+                ("max_rounds", "max_pulses", "patience"), "with kind open_loop, which has one round"
+            )
+        return {}
+
     @field_validator("kind")
     @classmethod
     def _exists(cls, kind: str) -> str:
@@ -140,8 +111,12 @@ class TargetSpec(Section):
     high: Annotated[Number, Field(ge=0, le=1)] = 0.9
     file: Annotated[ExistingFile | None, Field(description="CSV: rows of conductances, no header")] = None
 
+    def idle(self) -> dict[str, str]:
+        """A file has all targets."""
+        return {} if self.file is None else without(("low", "high"), "beside file")
+
     @model_validator(mode="after")
-    def _ordered(self, info: ValidationInfo) -> TargetSpec:
+    def _ordered(self) -> TargetSpec:
         if not self.low <= self.high:
             raise ValueError("needs low <= high")
         return self
@@ -158,19 +133,50 @@ class ProgramSpec(Section):
     device: DeviceSpec = DeviceSpec()
     array: ArraySpec
     programmer: ProgrammerSpec = ProgrammerSpec()
+    devices: VariationSpec = VariationSpec(spread=[])
     target: TargetSpec = TargetSpec()
+
+    @model_validator(mode="after")
+    def _exact(self) -> ProgramSpec:
+        if self.programmer.kind == "ideal":
+            for key in ("cycle_noise", "read_noise"):
+                if getattr(self.devices, key):
+                    raise KeyProblemError(
+                        ("devices", key),
+                        "the ideal programmer sets states exactly; use open_loop or write_verify",
+                    )
+        device = MEMRISTORS[self.device.model]
+        fixed = [p.name for p in device.parameters if p.name not in device.initial_names]
+        for k, spread in enumerate(self.devices.spread):
+            if unknown := [name for name in spread.parameters if name not in fixed]:
+                raise KeyProblemError(
+                    ("devices", "spread", k, "parameters"),
+                    f"a {device.kind} has no parameter {unknown[0]!r} that pulses could meet; it has: "
+                    f"{', '.join(fixed)}",
+                )
+        return self
 
     def build(self) -> tuple[Array, Settings]:
         """The array and the settings of its programmer."""
-        a = self.array
-        array = Array(
-            MEMRISTORS[self.device.model], a.rows, a.lines, self.device.parameters,
-            published=self.device.published, cell=Cell(**a.cell.model_dump(exclude_none=True)),
-            lines=Lines(a.wire_resistance, a.driver_resistance, a.sense_resistance),
-        )  # fmt: skip
-        if isinstance(a.cell, SelectorCellSpec) and a.cell.current is None:
-            array = replace(array, cell=replace(array.cell, current=selector_current(array)))
+        a, device = self.array, MEMRISTORS[self.device.model]
+        array = Array(device, a.rows, a.lines, self.device.parameters, published=self.device.published)
+        spreads = [Spread(tuple(s.parameters), s.relative, s.distribution) for s in self.devices.spread]
+        array = replace(a.wired(array), deviations=deviations(array, spreads, self.seed))
+        shares = self.devices.stuck
+        low, high = array.conductance_range
+        ends = (np.full(array.shape, max(low, _LEAST_STUCK * high)), np.full(array.shape, high))
+        stuck = Stuck(shares.on, shares.off, shares.random).values(*ends, stream(self.seed, "stuck", 0))
+        if np.isfinite(stuck).any():
+            array = replace(array, stuck=stuck)
         return array, Settings(**self.programmer.model_dump(exclude={"kind"}))
+
+    def noise(self, array: Array, settings: Settings) -> dict[str, Any]:
+        """Fields of the programmer for noise from cycle to cycle and of reads.
+
+        Raises:
+            SpecError: no parameter of the device is the speed of its state.
+        """
+        return noisy(array, settings, self.devices.cycle_noise, self.devices.read_noise)
 
     def targets(self, array: Array) -> FloatArray:
         """Target conductances `(rows, column lines)` [S].
@@ -193,7 +199,10 @@ def read_table(path: Path, shape: tuple[int, int]) -> FloatArray:
     """
     rows = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        if (size := path.stat().st_size) > LARGEST_TABLE:
+            most = f"{LARGEST_TABLE >> 20} MiB, which is enough for {LARGEST} conductances"
+            raise SpecError(f"{path}: has {size / 2**20:.1f} MiB; give a table of at most {most}")
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot be read as text ({type(error).__name__})") from error
     for number, line in enumerate(lines, start=1):
