@@ -173,14 +173,9 @@ def test_devices_that_are_missed_are_told(small: Path) -> None:
     assert lines[-1].endswith(f" {table['missed'].iloc[-1]:.4g} (mean of writes)")
 
 
-@pytest.mark.parametrize(
-    ("lines", "voltage", "disturbed"), [("separate", 4, False), ("half", 3, False), ("half", 4, True)]
-)
-def test_half_selected_neighbours_are_disturbed(
-    small: Path, lines: str, voltage: float, disturbed: bool
-) -> None:
-    """At half of 4 V, above their threshold of 1.5 V, the devices of one row and of one column move too."""
-    flag = f"training.programming={{kind: open_loop, lines: {lines}, raise_voltage: {voltage}V}}"
+def first_moved(small: Path, programming: str) -> np.ndarray:
+    """How far the states of the first array go when an open-loop pulse takes only device (0, 0) 0.4 up."""
+    flag = f"training.programming={{kind: open_loop, {programming}}}"
     experiment = Experiment.load(small, (*MEMRISTORS, flag))
     split = experiment.data()
     hardware = experiment.hardware(split, experiment.network(split))
@@ -195,14 +190,49 @@ def test_half_selected_neighbours_are_disturbed(
         after, pulses = hardware.programmer.write(hardware.believed.conductances(target), stored, 0)
     finally:
         hardware.close()
-    moved = (after - stored)[hardware.believed.places][array]
     assert pulses > 0
+    return np.asarray((after - stored)[hardware.believed.places][array])
+
+
+@pytest.mark.parametrize(
+    ("lines", "voltage", "disturbed"), [("separate", 4, False), ("half", 3, False), ("half", 4, True)]
+)
+def test_half_selected_neighbours_are_disturbed(
+    small: Path, lines: str, voltage: float, disturbed: bool
+) -> None:
+    """At half of 4 V, above their threshold of 1.5 V, the devices of one row and of one column move too."""
+    moved = first_moved(small, f"lines: {lines}, raise_voltage: {voltage}V")
     assert moved[0, 0] > 0.35
     for neighbours in (moved[0, 1:], moved[1:, 0]):
         assert (neighbours > 0.01).all() if disturbed else (np.abs(neighbours) < 1e-4).all()
     assert (np.abs(moved[1:, 1:]) < 1e-4).all()
     if not disturbed:
         assert moved[0, 0] == pytest.approx(0.4, rel=5e-3)
+
+
+def test_transistors_cut_off_what_a_column_would_disturb(small: Path) -> None:
+    """At the whole voltage on its column every device moves, unless its row's transistors are off."""
+    bare = first_moved(small, "lines: grounded")
+    assert (bare[1:, 0] > 0.2).all()
+    access = first_moved(small, "lines: grounded, cell: {kind: 1t1r, width: 20um}")
+    assert np.abs(access[1:]).max() < 1e-4
+    assert np.abs(access[0, 1:]).max() < 1e-4
+    assert access[0, 0] == pytest.approx(0.4, rel=0.02)
+
+
+@pytest.mark.parametrize("key", ["wire_resistance", "driver_resistance", "sense_resistance"])
+def test_resistances_of_lines_take_their_share_of_a_pulse(small: Path, key: str) -> None:
+    """The device conducts up to 0.4 uS at 3 V: behind 500 kOhm it loses more than a twentieth of its way."""
+    ideal, lossy = first_moved(small, "lines: half"), first_moved(small, f"lines: half, {key}: 500kOhm")
+    assert ideal[0, 0] == pytest.approx(0.4, rel=5e-3)
+    assert 0.1 < lossy[0, 0] < 0.95 * ideal[0, 0]
+
+
+def test_devices_that_no_read_can_see_are_refused_before_the_run(small: Path, command: Command) -> None:
+    flag = "training.programming={kind: write_verify, lines: half, cell: {kind: selector, current: 1nA}}"
+    answer = command("run", small.name, "--out", "run", *(p for f in (*MEMRISTORS, flag) for p in ("-s", f)))
+    assert (answer.status, answer.out, len(answer.err.splitlines())) == (2, "", 1)
+    assert "training.programming: cell selector: a read at 0.1 V sees at most" in answer.err
 
 
 # --- the same run again ---------------------------------------------------------------------------------
@@ -285,7 +315,10 @@ def test_robustness_without_deviation_is_the_learned_network(small: Path) -> Non
         (["circuit.synapse={kind: memristor, model: yakopcik}"], "unknown model 'yakopcik'"),
         (["circuit.synapse={kind: memristor, published: joe}"], "no published set 'joe'"),
         (["circuit.synapse={kind: memristor, parameters: {a3: 1}}"], "no parameter 'a3'"),
-        (["circuit.synapse={kind: memristor, state: {upper: 2}}"], "leave what the device reaches"),
+        (
+            ["circuit={topology: layered, synapse: {kind: memristor, state: {upper: 2}}}"],
+            "leave what the device reaches",
+        ),
         (["training.optimizer={kind: stochastic, learning_rate: 1}"], "stochastic needs scale"),
         (["robustness={draws: 3}"], "needs a list of values"),
         (
