@@ -9,10 +9,12 @@ Solid-State Circuits 3, 285 (1968)):
 - the on-resistance at a stated gate and drain voltage gives the transconductance parameter `KP W/L`;
 - the output conductance at a stated current gives LAMBDA.
 
-The fit holds in the ohmic regime, which a network of adjustable resistors uses. In saturation it gives 7 mA
-at `VGS = VDS = 5 V` where the data sheet has 4.8 mA: level 1 has neither the bulk charge nor the loss of
-mobility. The true geometry is not published; width and length are equal here, so that KP is the
-transconductance parameter of the whole device.
+The fit holds in the ohmic regime, which a network of adjustable resistors uses. At `VGS = VDS = 5 V` it gives
+6.9 mA where the data sheet has 4.8 mA, at `VDS = 5 V` and 10 mA a transconductance of 3.7 mS instead of
+1.8 mS: level 1 has neither the bulk charge nor the loss of mobility. There it is at the edge of saturation,
+so that its output conductance is 0.34 mS; the fitted ratio to the current is that in saturation. The true
+geometry is not published; width and length are equal here, so that KP is the transconductance parameter of
+the whole device.
 
 Not modelled: capacitances, subthreshold current, mismatch, temperature. The body effect is not in the data
 sheet and 0 by default; GAMMA = 0.85 V^0.5 with PHI = 0.9 V is in use for this part in the device library of

@@ -153,6 +153,14 @@ def test_the_gradient_with_a_users_module(own: Path) -> None:
     assert gradient_error(Experiment.load(written(own, text))) < 1e-5
 
 
+@pytest.mark.skipif(not has("c4m-pdk-freepdk45"), reason="needs c4m-pdk-freepdk45")
+def test_the_gradient_of_the_shipped_experiment() -> None:
+    """`transistor_xor.yaml` as it is: 45 nm transistors, a batch of all four patterns."""
+    experiment = Experiment.load(Path(__file__).parents[2] / "experiments" / "transistor_xor.yaml")
+    assert experiment.spec.circuit.technology == "freepdk45"  # type: ignore[union-attr]
+    assert gradient_error(experiment) < 1e-3
+
+
 def test_the_users_sections_and_parameters_are_those_of_the_card(own: Path) -> None:
     experiment = Experiment.load(written(own, BASE.format(technology=OWN)))
     network = experiment.network(experiment.data())
