@@ -25,6 +25,7 @@ from bridge.experiment.build_dynamic import (
 )
 from bridge.experiment.data import DataSet, Scaling, Split, load_data
 from bridge.experiment.devices import Hardware, at_the_temperature, chip, synapses
+from bridge.experiment.identity import identity
 from bridge.experiment.neuron_rules import problems
 from bridge.experiment.source import Located, apply_overrides, load_yaml, validate
 from bridge.experiment.spec import (
@@ -112,12 +113,17 @@ class Experiment:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of everything that decides the result: not of workers and limits."""
-        content = self.spec.model_dump(mode="json")
-        content["engine"] = {
-            k: v for k, v in content["engine"].items() if k not in ("workers", "time_limit", "memory_limit")
-        }
-        return content_hash(content)
+        """SHA-256 of everything in the file that decides the result, and of what the files it names hold.
+
+        Name, description, places of files, workers and limits are left out; see `bridge.experiment.identity`.
+
+        Raises:
+            SpecError: a file that it names cannot be read.
+        """
+        try:
+            return content_hash(identity(self.spec, self.folder))
+        except OSError as error:
+            raise SpecError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
     def data(self) -> Split | WaveSplit:
         """Load and split the data.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,10 @@ class RunFolder:
             known = cls(out).hashes()
             if known:
                 if known.get("spec") != experiment.hash:
-                    raise SpecError(f"--out {out}: holds a run of another experiment; give another folder")
+                    raise SpecError(
+                        f"--out {out}: holds a run of another experiment, or of files that have changed; "
+                        "give another folder"
+                    )
                 if not resume:
                     raise SpecError(f"--out {out}: holds a run already; add --resume or give another folder")
             elif out.is_dir() and any(p.name != ".lock" and not is_leftover(p) for p in out.iterdir()):
@@ -86,18 +89,32 @@ class RunFolder:
         Raises:
             SpecError: the manifest cannot be read.
         """
+        return self._manifest("hashes")
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the programs that the folder's run began with; none where there is no run.
+
+        Raises:
+            SpecError: the manifest cannot be read.
+        """
+        return self._manifest("versions")
+
+    def _manifest(self, part: str) -> dict[str, str]:
         file = self.path / MANIFEST
         if not file.exists():
             return {}
         try:
-            return {str(k): str(v) for k, v in json.loads(file.read_text(encoding="utf-8"))["hashes"].items()}
+            return {str(k): str(v) for k, v in json.loads(file.read_text(encoding="utf-8"))[part].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SpecError(f"{file}: not a run's manifest; give another folder") from error
 
     def results(self) -> dict[str, Any] | None:
-        """The final summary, or `None` while the run is unfinished."""
-        file = self.path / RESULTS
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+        """The final summary, or `None` while the run is unfinished, also where the file is damaged."""
+        try:
+            content = json.loads((self.path / RESULTS).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+        return content if is_summary(content) else None
 
     def begin(
         self, experiment: Experiment, network: Network, ngspice: str, data: Sequence[Any], workers: int
@@ -118,9 +135,9 @@ class RunFolder:
         hashes = {
             "spec": experiment.hash,
             "data": content_hash([np.asarray(a).tolist() for a in data]),
-            "network": content_hash(describe(network)),
+            "network": content_hash({k: v for k, v in describe(network).items() if k != "name"}),
         }
-        known = self.hashes()
+        known, began = self.hashes(), self.versions()
         changed = [name for name in hashes if name in known and known[name] != hashes[name]]
         if changed:
             what = " and ".join(changed)
@@ -132,6 +149,7 @@ class RunFolder:
             name=experiment.spec.name,
             workers=workers,
         )
+        refuse_mixture(f"{self.path}: this run", began, content["versions"])
         # The manifest goes first: it is what makes the folder one that `--resume` accepts.
         write_json_atomic(self.path / MANIFEST, content)
         spec = experiment.spec.model_dump(mode="json")
@@ -158,6 +176,30 @@ class RunFolder:
         stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         with (self.path / "log.txt").open("a", encoding="utf-8") as file:
             file.write(f"{stamp} {text}\n")
+
+
+def is_summary(content: Any) -> bool:
+    """Whether data are those of a whole `results.json`."""
+    return isinstance(content, dict) and {"test_loss", "train_loss", "epochs"} <= content.keys()
+
+
+def refuse_mixture(what: str, began: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuse to go on with other versions of what decides results.
+
+    Args:
+        what: what is continued, with its folder, for the message.
+        began: versions that it began with; empty if it has not begun.
+        now: the present versions.
+
+    Raises:
+        SpecError: Tellegen or ngspice has another version.
+    """
+    for program in ("tellegen", "ngspice"):
+        if program in began and program in now and began[program] != now[program]:
+            raise SpecError(
+                f"{what} began with {program} {began[program]}, here is {now[program]}; "
+                "continue with that version, or give another folder"
+            )
 
 
 def parameter_table(network: Network, state: TrainingState) -> pd.DataFrame:

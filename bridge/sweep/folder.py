@@ -148,7 +148,10 @@ class SweepFolder:
             raise SpecError(f"{self.path / PLAN}: not a sweep's plan; give another folder") from error
         now = _identity(self.plan)
         if fixed != now["fixed"] or not runs <= set(now["runs"]):
-            raise SpecError(f"--out {self.path}: holds a sweep of other runs; give another folder")
+            raise SpecError(
+                f"--out {self.path}: holds a sweep of other runs, or of files that have changed; "
+                "give another folder"
+            )
 
 
 def _identity(plan: Plan) -> dict[str, Any]:

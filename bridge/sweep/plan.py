@@ -142,8 +142,13 @@ class Plan:
         runs = []
         for seed in self.seeds:
             experiment = self.experiment(values, seed)
-            content = experiment.spec.model_dump(mode="json")
-            found = {axis.path: _cell(_at(content, axis.path)) for axis in self.axes}
+            content, typed = experiment.spec.model_dump(mode="json"), experiment.spec.model_dump()
+            found = {
+                axis.path: str(values[axis.path])  # a file as it is named, wherever the folder is
+                if isinstance(_at(typed, axis.path), Path)
+                else _cell(_at(content, axis.path))
+                for axis in self.axes
+            }
             for repeat in range(self.spec.repeat):
                 runs.append(PlannedRun(experiment.hash[:16], number, seed, repeat, values, found))
         return runs

@@ -26,6 +26,7 @@ from bridge.experiment.training import run_experiment
 EPOCHS = 150
 OVERRIDES = (f"training.epochs={EPOCHS}", "training.schedule.kind=cosine", "training.batch_size=3")
 FLAGS = [part for text in OVERRIDES for part in ("-s", text)]
+OTHER = "holds a run of another experiment, or of files that have changed; give another folder"
 LIMIT = 120.0  # seconds: of waiting for something that has to happen
 
 
@@ -193,8 +194,8 @@ def test_without_a_folder_each_run_gets_its_own_and_resume_takes_the_last(
     ("flags", "said"),
     [
         ([], "holds a run already; add --resume or give another folder"),
-        (["-s", "seed=2"], "holds a run of another experiment; give another folder"),
-        (["-s", "seed=2", "--resume"], "holds a run of another experiment; give another folder"),
+        (["-s", "seed=2"], OTHER),
+        (["-s", "seed=2", "--resume"], OTHER),
     ],
     ids=["without --resume", "another experiment", "another experiment with --resume"],
 )
@@ -224,6 +225,49 @@ def test_a_folder_that_is_not_a_runs_is_refused(
     assert (answer.status, len(answer.err.splitlines())) == (2, 1)
     assert "papers/draft.txt/run" in answer.err
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("program", ["tellegen", "ngspice"])
+def test_a_run_is_not_continued_with_another_version(
+    program: str, small: Path, tmp_path: Path, finished: Path, command: Command
+) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    (run / "results.json").unlink()
+    manifest = json.loads((run / "manifest.json").read_text())
+    version = manifest["versions"][program]
+    manifest["versions"][program] = "1.2.3"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    before = contents(run)
+    answer = command("run", small, *FLAGS, "--out", run, "--resume")
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err == (
+        f"{run}: this run began with {program} 1.2.3, here is {version}; "
+        "continue with that version, or give another folder\n"
+    )
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("damage", ["", "{}", '{"test_loss": 0.1', "[1]"])
+def test_damaged_results_are_made_again(damage: str, small: Path, tmp_path: Path, finished: Path) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    (run / "results.json").write_text(damage)
+    run_experiment(Experiment.load(small, OVERRIDES), out=run, resume=True, report=False)
+    assert_same(run, finished)
+
+
+def test_a_run_goes_on_under_another_name_and_in_another_folder(
+    small: Path, tmp_path: Path, finished: Path, command: Command
+) -> None:
+    moved = tmp_path / "moved" / "renamed.yaml"
+    moved.parent.mkdir()
+    moved.write_text("description: now with one\n" + small.read_text().replace("name: small", "name: other"))
+    shutil.copytree(finished, tmp_path / "copy")
+    (tmp_path / "copy" / "results.json").unlink()
+    answer = command("run", moved, *FLAGS, "--out", tmp_path / "copy", "--resume", "--json")
+    assert (answer.status, answer.err) == (0, "")
+    assert answer.object["test_loss"] == json.loads((finished / "results.json").read_text())["test_loss"]
 
 
 def test_an_empty_folder_is_taken(small: Path, tmp_path: Path, command: Command) -> None:
@@ -266,7 +310,7 @@ def test_other_data_under_the_same_name_do_not_continue_a_run(
         run_experiment(experiment, out=tmp_path / "run", progress=stop)
     assert not (tmp_path / "run" / "results.json").exists()
     (tmp_path / "rows.csv").write_text("\n".join(rows).replace("5,4,", "5,3,"))
-    with pytest.raises(SpecError, match="the data changed since this run began; give another folder"):
+    with pytest.raises(SpecError, match="of files that have changed; give another folder"):
         run_experiment(experiment, out=tmp_path / "run", resume=True)
     (tmp_path / "rows.csv").write_text("\n".join(rows))
     assert run_experiment(experiment, out=tmp_path / "run", resume=True)["epochs"] == 4
