@@ -180,7 +180,7 @@ class RunFolder:
 
 def is_summary(content: Any) -> bool:
     """Whether data are those of a whole `results.json`."""
-    return isinstance(content, dict) and {"test_loss", "train_loss", "epochs"} <= content.keys()
+    return isinstance(content, dict) and {"test_loss", "epochs"} <= content.keys()
 
 
 def refuse_mixture(what: str, began: Mapping[str, str], now: Mapping[str, str]) -> None:

@@ -157,8 +157,16 @@ class RunLock:
         taken_over: process id of a holder that died without releasing the folder; else None.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, name: str = "", what: str = "run") -> None:
+        """Name the folder.
+
+        Args:
+            folder: where the lock file is.
+            name: of the folder in messages; the folder itself when left out.
+            what: is in it.
+        """
         self.folder = Path(folder)
+        self.name, self.what = name or str(folder), what
         self.path = self.folder / ".lock"
         self.taken_over: int | None = None
         self._file: int | None = None
@@ -211,11 +219,11 @@ class RunLock:
             pid, host = _holder(file)
             who = f"process {pid} on {host}" if pid else "another process"
             advice = "wait for it, stop it, or choose another folder"
-            raise RunLockedError(f"{self.folder}: {who} is writing this run; {advice}", pid) from None
+            raise RunLockedError(f"{self.name}: {who} is writing this {self.what}; {advice}", pid) from None
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
                 raise
-            text = f"{self.folder}: this file system has no locks; start no second run in this folder"
+            text = f"{self.name}: this file system has no locks; start no second {self.what} in this folder"
             warnings.warn(text, RuntimeWarning, stacklevel=3)
 
     def _is_current(self, file: int) -> bool:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bridge.errors import SpecError
 from bridge.sweep.axes import Choice
-from bridge.sweep.plan import Plan, PlannedRun
-from bridge.sweep.runner import Outcome
+from bridge.sweep.metrics import numbers
+
+if TYPE_CHECKING:
+    from bridge.sweep.plan import Plan, PlannedRun
+    from bridge.sweep.runner import Outcome
 
 _TRIES = 200  # draws a point, before the constraints are said to leave nothing
 
-Do = Callable[[list[PlannedRun]], list[Outcome]]
+Do = Callable[["list[PlannedRun]"], "list[Outcome]"]
 """Does the runs of one point, or finds them done."""
 
 
@@ -72,10 +75,10 @@ def search(plan: Plan, do: Do) -> None:
             plan.runs.extend(runs)
             done[runs[0].id] = do(runs)
             point += 1
-        values = [o.results.get(spec.metric.name) for o in done[runs[0].id] if o.results is not None]
-        numbers = [float(v) for v in values if v is not None]
-        if numbers:
-            study.tell(trial, float(np.mean(numbers)))
+        values = [numbers(o.results).get(spec.metric.name) for o in done[runs[0].id] if o.results is not None]
+        known = [float(v) for v in values if v is not None]
+        if known:
+            study.tell(trial, float(np.mean(known)))
         else:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
 

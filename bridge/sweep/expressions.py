@@ -1,5 +1,8 @@
 """Conditions over named values, for constraints and filters: `a.b < 2 * a.c and kind == 'adam'`.
 
+A name is the whole one or its end from a dot on, where that is clear; one that Python would not read stands
+between backticks.
+
 The text is parsed by Python's own parser and then only walked: comparisons, arithmetic, `and`, `or`, `not`,
 numbers, texts and names are known, everything else (calls, indexing by anything but a number, ...) is
 refused. Numbers are floats throughout, so that no expression can grow without bounds.
@@ -10,7 +13,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,12 +68,16 @@ class Condition:
         """
         if len(text) > MAX_LENGTH:
             raise ExpressionError(f"a condition has at most {MAX_LENGTH} characters")
+        quoted, plain = _unquoted(text.strip())
         try:
-            tree = ast.parse(text.strip(), mode="eval").body
+            tree = ast.parse(plain, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise ExpressionError(f"{text!r} is no condition; write one like 'a.b < 2 * a.c'") from error
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and node.id in quoted:
+                node.id = quoted[node.id]
         names: dict[str, None] = {}
-        _check(tree, names, text)
+        _check(tree, names, plain)
         if not _is_condition(tree):
             raise ExpressionError(f"{text!r} compares nothing; write a condition like 'a.b < 2 * a.c'")
         return cls(text, tuple(names), tree)
@@ -90,6 +97,43 @@ class Condition:
             return bool(_evaluate(self._tree, values))
         except (ArithmeticError, ValueError) as error:
             raise ExpressionError(f"{self.text!r} cannot be computed: {error}") from error
+
+
+def resolve(name: str, known: Iterable[str], what: str) -> str:
+    """The known name that is meant: that one, or the only one that ends with `.name`.
+
+    Args:
+        name: as it stands in a condition.
+        known: all names.
+        what: they are, for the message.
+
+    Raises:
+        ExpressionError: there is none, or more than one.
+    """
+    every = list(dict.fromkeys(known))
+    if name in every:
+        return name
+    found = [other for other in every if other.endswith(f".{name}")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ExpressionError(f"{name} could be {' or '.join(found)}")
+    offer = f"there are {', '.join(every)}" if len(every) <= 40 else "see the reference of experiment files"
+    raise ExpressionError(f"{name} is no {what}; {suggest(name, every, offer)}")
+
+
+def _unquoted(text: str) -> tuple[dict[str, str], str]:
+    """Names between backticks by the names that stand for them, and the text with those.
+
+    Raises:
+        ExpressionError: a backtick without its second one.
+    """
+    parts = text.split("`")
+    if len(parts) % 2 == 0 or not all(parts[1::2]):
+        raise ExpressionError(f"{text!r}: names stand between two backticks, like `a.b=1.c`")
+    quoted = {f"quoted_{k}_{'_' * len(text)}": name for k, name in enumerate(parts[1::2])}
+    parts[1::2] = quoted  # what no text of this length can hold
+    return quoted, " ".join(parts).strip()
 
 
 def _is_condition(node: ast.expr) -> bool:
@@ -149,7 +193,7 @@ def _evaluate(node: ast.expr, values: Mapping[str, Value]) -> Value:
         if name in _WORDS:
             return _WORDS[name]
         if name not in values:
-            raise ExpressionError(f"{name} is not known here; {suggest(name, values, 'see the columns')}")
+            raise ExpressionError(f"{name} is not known here")
         found = values[name]
         return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else found
     if isinstance(node, ast.BoolOp):

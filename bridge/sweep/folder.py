@@ -17,7 +17,7 @@ from bridge.experiment.store import (
     write_parquet_atomic,
 )
 from bridge.sweep.plan import Plan, PlannedRun
-from bridge.sweep.results import FAILURES, PLAN, STATE, Sweep
+from bridge.sweep.results import FAILURES, PLAN, RESULTS, STATE, Sweep, read_summary
 from bridge.sweep.runner import Outcome
 
 _TABLE_EVERY = 5.0  # seconds between two writings of the table while runs go on
@@ -71,7 +71,7 @@ class SweepFolder:
             (self.path / "runs").mkdir(exist_ok=True)
         except OSError as error:
             raise SpecError(f"the folder {self.path} cannot be made: {error.strerror}") from error
-        return RunLock(self.path / STATE)
+        return RunLock(self.path / STATE, f"{self.path}", "sweep")
 
     def save_plan(self) -> None:
         """Write the plan: what `Sweep.load` needs to know besides the runs' folders."""
@@ -108,9 +108,9 @@ class SweepFolder:
 
     def outcome(self, run: PlannedRun) -> Outcome | None:
         """How a run ended before; `None` if it has not."""
-        results = self.path / run.folder / "results.json"
-        if results.exists():
-            return Outcome(json.loads(results.read_text(encoding="utf-8")))
+        results = read_summary(self.path / run.folder / RESULTS)
+        if results is not None:
+            return Outcome(results)
         failure = self._failure(run)
         if failure.exists():
             return Outcome(None, json.loads(failure.read_text(encoding="utf-8"))["error"])

@@ -14,8 +14,10 @@ from bridge.experiment.build import Experiment
 from bridge.experiment.problems import KeyPath, show
 from bridge.experiment.source import InvalidSpecError, Located, apply_overrides, load_yaml, validate
 from bridge.experiment.spec import ExperimentSpec
+from bridge.sweep.adaptive import require
 from bridge.sweep.axes import Axis, flatten
-from bridge.sweep.expressions import Condition, ExpressionError
+from bridge.sweep.expressions import Condition, ExpressionError, resolve
+from bridge.sweep.metrics import complaint
 from bridge.sweep.points import Values, corners, ends, listed
 from bridge.sweep.spec import SweepSpec
 
@@ -80,22 +82,24 @@ class Plan:
         spec = validate(SweepSpec, located)
         named = located.path.parent / Path(str(located.data["base"])).expanduser()
         source = load_yaml(named)
+        if {"base", "parameters"} <= source.data.keys() and "circuit" not in source.data:
+            raise SpecError(f"{located.where(('base',))[0]}: base: is a sweep file; name an experiment file")
         base = Experiment(validate(ExperimentSpec, source), spec.base.parent, source)
         base.training()
         plan = cls(spec, located, base, (), tuple(map(Condition.parse, spec.constraints)))
+        plan._check_counts()
         plan = cls(spec, located, base, plan._axes(), plan.constraints)
         plan._check_names()
         points = list(listed(plan)) if spec.method != "optuna" else []
-        number = (len(points) or spec.samples or 0) * plan.multiplicity
-        if number > spec.max_runs:
-            raise plan.refuse(
-                ("max_runs",),
-                f"the sweep has {number} runs, more than max_runs ({spec.max_runs}); take fewer or raise it",
-            )
+        plan._check_number(("max_runs",), len(points) * plan.multiplicity)
         for place, values in enumerate(points):
             plan.runs.extend(plan.point(place, values))
         plan._refuse_equal()
-        plan._build(points or corners(plan))
+        examples = points or corners(plan)
+        plan._build(examples)
+        example = plan.experiment(examples[0]) if examples else plan.base
+        if text := complaint(spec.metric.name, example.spec):
+            raise plan.refuse(("metric", "name"), text)
         return plan
 
     @property
@@ -112,7 +116,8 @@ class Plan:
     @property
     def multiplicity(self) -> int:
         """Runs a point."""
-        return len(self.seeds) * self.spec.repeat
+        given = self.spec.seeds
+        return (len(given) if isinstance(given, list) else given) * self.spec.repeat
 
     def refuse(self, keys: KeyPath, message: str) -> SpecError:
         """An error that names the place in the sweep file."""
@@ -169,7 +174,7 @@ class Plan:
             known = {k: v for k, v in known.items() if k != path and not k.startswith(f"{path}.")}
             known |= flatten(value, path)
         for number, condition in enumerate(self.constraints):
-            names = {name: known.get(name) for name in condition.names}
+            names = {name: known.get(self._meant[name]) for name in condition.names}
             try:
                 if not condition.holds(names):
                     return False
@@ -220,18 +225,47 @@ class Plan:
                     raise ValueError(problem.message) from error
             return value
 
+    def _check_counts(self) -> None:
+        """Refuse what is too much before any of it is made."""
+        spec = self.spec
+        if spec.method == "optuna":
+            try:
+                require()
+            except SpecError as error:
+                raise self.refuse(("method",), str(error)) from error
+        self._check_number(("seeds",), self.multiplicity)
+        for path, given in spec.parameters.items():
+            self._check_number(("parameters", path, "num"), given.num or 0)
+        self._check_number(("samples",), (spec.samples or 0) * self.multiplicity)
+
+    def _check_number(self, keys: KeyPath, number: int) -> None:
+        if number > self.spec.max_runs:
+            raise self.refuse(
+                keys,
+                f"the sweep has {number} runs{'' if keys[0] == 'max_runs' else ' or more'}, more than "
+                f"max_runs ({self.spec.max_runs}); take fewer or raise it",
+            )
+
     def _check_names(self) -> None:
-        known = self._known
+        swept = [
+            path
+            for axis in self.axes
+            for choice in axis.choices or axis.ends
+            for path in flatten(choice.resolved, axis.path)
+        ]
         for number, condition in enumerate(self.constraints):
             for name in condition.names:
-                swept = any(f"{name}.".startswith(f"{axis.path}.") for axis in self.axes)
-                if name not in known and not swept:
-                    try:
-                        condition.holds(known | {axis.path: None for axis in self.axes})
-                        message = f"{name} is not known here"
-                    except ExpressionError as error:
-                        message = str(error)
-                    raise self.refuse(("constraints", number), message)
+                meant = any(f".{path}".endswith(f".{name}") for path in swept)
+                known = swept if meant else [*swept, *self._known]
+                try:
+                    self._meant[name] = resolve(name, known, "key of the experiment")
+                except ExpressionError as error:
+                    raise self.refuse(("constraints", number), str(error)) from error
+
+    @cached_property
+    def _meant(self) -> dict[str, str]:
+        """Whole names of the keys in the constraints."""
+        return {}
 
     def _build(self, points: Sequence[Values]) -> None:
         """Build the network of points that together hold the first and last value of every key."""
@@ -257,7 +291,9 @@ class Plan:
                     ", ".join(f"{path}={show(value)}" for path, value in r.values.items())
                     for r in (other, run)
                 )
-                raise self.refuse(("parameters",), f"{shown} are the same run; leave one out")
+                paths = [p for p in run.values if run.values[p] != other.values[p]] or list(run.values)
+                place = self._where(paths[0], run.values[paths[0]])
+                raise SpecError(f"{place}: {shown} are the same run; leave one out")
 
     def _blame(self, error: InvalidSpecError, values: Mapping[str, Any]) -> SpecError:
         """Say which line of the sweep file makes the experiment invalid."""
@@ -294,8 +330,8 @@ class Plan:
     def _where(self, path: str, value: Any) -> str:
         keys: KeyPath = ("parameters", path)
         listed = self.spec.parameters[path].values or []
-        if value in listed:
-            keys = (*keys, "values", listed.index(value))
+        if value in listed:  # the last one, of equals
+            keys = (*keys, "values", len(listed) - 1 - listed[::-1].index(value))
         return f"{self.located.where(keys)[0]}: {'.'.join(map(str, keys))}"
 
 

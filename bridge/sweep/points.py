@@ -16,7 +16,7 @@ Values = dict[str, Any]
 """A point of a sweep: a value for each swept key path."""
 
 _MOST_POINTS = 1_000_000
-_TRIES = 1000  # draws a point, before the constraints are said to leave nothing
+_TRIES, _MORE = 1000, 20  # draws without a new point, and more for each point there is, before there is none
 
 
 def listed(plan: Plan) -> Iterator[Values]:
@@ -46,7 +46,9 @@ def drawn(plan: Plan) -> Iterator[Values]:
     rng = np.random.default_rng(plan.spec.sampler_seed)
     assert plan.spec.samples is not None
     seen: set[str] = set()
-    for _ in range(_TRIES * plan.spec.samples):
+    vain = 0
+    while vain < _TRIES + _MORE * len(seen):
+        vain += 1
         pairs = {axis.path: axis.draw(rng) for axis in plan.axes}
         if not plan.meets({path: choice.resolved for path, choice in pairs.items()}):
             continue
@@ -54,6 +56,7 @@ def drawn(plan: Plan) -> Iterator[Values]:
         identity = json.dumps([choice.resolved for choice in pairs.values()])
         if identity not in seen:
             seen.add(identity)
+            vain = 0
             yield values
         if len(seen) == plan.spec.samples:
             return

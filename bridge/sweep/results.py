@@ -11,18 +11,19 @@ from typing import Any
 import pandas as pd
 
 from bridge.errors import SpecError
-from bridge.experiment.problems import suggest
-from bridge.sweep.expressions import Condition, ExpressionError
-from bridge.sweep.spec import METRICS
+from bridge.experiment.folder import is_summary
+from bridge.sweep.expressions import Condition, ExpressionError, resolve
+from bridge.sweep.metrics import METRICS, numbers
 
 STATE = "state"
 PLAN = f"{STATE}/plan.json"
 FAILURES = "failures"
+RESULTS = "results.json"
+DAMAGED = "results.json is damaged; --resume does the run again"
 TIMES = ("seconds", "ngspice_seconds")
 """Columns in which two equal sweeps differ."""
 
 _COUNTS = ("epochs", "operating_points", "transients", "retries", "failures")
-_ROBUSTNESS = "robustness."
 _LAST = ("stopped", "error", "folder")
 
 
@@ -56,8 +57,10 @@ class Sweep:
             plan = json.loads(file.read_text(encoding="utf-8"))
             rows = [_row(path, run) for run in plan["runs"]]
             names = [axis["path"] for axis in plan["axes"]]
-        except FileNotFoundError as error:
-            raise SpecError(f"{path}: not a folder of a sweep (it has no {PLAN})") from error
+        except (FileNotFoundError, NotADirectoryError) as error:
+            what = "a file" if path.is_file() else "not a folder of a sweep" if path.exists() else "not found"
+            advice = f"give the folder of a sweep, which has {PLAN}"
+            raise SpecError(f"{path}: {what}; {advice}") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SpecError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
         return cls(path, plan, _table(rows, names))
@@ -76,10 +79,16 @@ class Sweep:
         """One row a run, in the order of the sweep.
 
         Columns: `run` (identity), `point`, the swept keys (numbers in SI units; JSON for lists and
-        mappings), `seed`, `repeat`, `status` (finished, failed, missing), the metrics (also those on worse
-        devices, `robustness.QUANTITY=VALUE.METRIC`), `stopped`, `error`, `folder`.
+        mappings), `seed`, `repeat`, `status` (finished, failed, missing), the metrics (also those that only
+        some experiments have, such as `robustness.QUANTITY=VALUE.METRIC`), `stopped`, `error`, `folder`.
         """
         return self.table.copy()
+
+    @property
+    def damaged(self) -> list[str]:
+        """Files of results that cannot be read; their runs count as missing."""
+        rows = self.table[self.table["error"] == DAMAGED]
+        return [str(self.path / folder / RESULTS) for folder in rows["folder"]]
 
     def count(self, status: str) -> int:
         """How many runs are `finished`, `failed` or `missing`."""
@@ -114,7 +123,8 @@ class Sweep:
     def unequal(self) -> list[str]:
         """Runs whose repetitions did not come to the same metrics: there should be none."""
         rows = self.table[self.table["status"] == "finished"]
-        names = [m for m in METRICS if m not in TIMES]
+        columns = list(self.table.columns)
+        names = [c for c in columns[columns.index("status") + 1 : -len(_LAST)] if c not in TIMES]
         different = rows.groupby("run", sort=False)[names].nunique(dropna=False).max(axis=1) > 1
         return [str(run) for run in different.index[different]]
 
@@ -123,41 +133,39 @@ class Sweep:
 
         Args:
             condition: such as `test_loss < 0.1 and learning_rate > 0.01`; columns go by their name, or
-                the end of one where that is clear.
+                the end of one where that is clear. Names with other characters stand between backticks.
             sort: a column, with `-` before it for falling values; rows without a value come last.
 
         Raises:
             SpecError: the condition cannot be read or computed, or there is no such column.
         """
-        table = self.table
+        table, known = self.table, [str(c) for c in self.table.columns]
         if condition is not None:
             try:
                 read = Condition.parse(condition)
-                columns = {name: self._column(name) for name in read.names}
+                columns = {name: resolve(name, known, "column") for name in read.names}
                 rows = table[list(dict.fromkeys(columns.values()))].to_dict("records")
                 kept = [read.holds({n: _plain(row[c]) for n, c in columns.items()}) for row in rows]
-            except (ExpressionError, SpecError) as error:
+            except ExpressionError as error:
                 raise SpecError(f"--filter: {error}") from error
             table = table[pd.Series(kept, index=table.index, dtype=bool)]
         if sort is not None:
             name = sort.removeprefix("-")
             try:
-                column = self._column(name)
-            except SpecError as error:
+                column = resolve(name.strip("`"), known, "column")
+            except ExpressionError as error:
                 raise SpecError(f"--sort: {error}") from error
             table = table.sort_values(column, ascending=name == sort, kind="stable", na_position="last")
         return table.copy()
 
-    def _column(self, name: str) -> str:
-        if name in self.table:
-            return name
-        found = [c for c in self.table.columns if c.endswith(f".{name}")]
-        if len(found) == 1:
-            return str(found[0])
-        if found:
-            raise SpecError(f"{name} could be {' or '.join(map(str, found))}")
-        every = ", ".join(map(str, self.table.columns))
-        raise SpecError(f"{name} is no column; {suggest(name, self.table.columns, f'there are {every}')}")
+
+def read_summary(file: Path) -> dict[str, Any] | None:
+    """A run's `results.json`; `None` if there is none, or it is damaged."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return content if is_summary(content) else None
 
 
 def _row(path: Path, run: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,15 +173,14 @@ def _row(path: Path, run: Mapping[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {"run": run["run"], "point": run["point"], **run["parameters"]}
     row |= {"seed": run["seed"], "repeat": run["repeat"], "status": "missing"}
     row |= dict.fromkeys((*METRICS, *_COUNTS)) | dict.fromkeys(("stopped", "error"), "") | {"folder": folder}
-    results, failure = path / folder / "results.json", path / STATE / FAILURES / f"{Path(folder).name}.json"
-    if results.exists():
-        content = json.loads(results.read_text(encoding="utf-8"))
+    file, failure = path / folder / RESULTS, path / STATE / FAILURES / f"{Path(folder).name}.json"
+    content = read_summary(file)
+    if content is not None:
         row["status"] = "finished"
-        row |= {k: content.get(k) for k in (*METRICS, *_COUNTS)}
+        row |= numbers(content) | {k: content.get(k) for k in _COUNTS}
         row["stopped"] = content.get("stopped") or ""
-        for entry in content.get("robustness") or []:
-            for name in ("test_loss", "test_accuracy"):
-                row[f"{_ROBUSTNESS}{entry['quantity']}={entry['value']:g}.{name}"] = entry[name]
+    elif file.exists():
+        row["error"] = DAMAGED
     elif failure.exists():
         row["status"] = "failed"
         row["error"] = json.loads(failure.read_text(encoding="utf-8"))["error"]
@@ -182,7 +189,8 @@ def _row(path: Path, run: Mapping[str, Any]) -> dict[str, Any]:
 
 def _table(rows: list[dict[str, Any]], parameters: list[str]) -> pd.DataFrame:
     metrics = [m for m in METRICS if m not in TIMES and m not in _COUNTS]
-    metrics += list(dict.fromkeys(k for row in rows for k in row if k.startswith(_ROBUSTNESS)))
+    known = {"run", "point", *parameters, "seed", "repeat", "status", *METRICS, *_COUNTS, *_LAST}
+    metrics += list(dict.fromkeys(k for row in rows for k in row if k not in known))
     columns = ["run", "point", *parameters, "seed", "repeat", "status", *metrics, *_COUNTS, *TIMES, *_LAST]
     table = pd.DataFrame(rows, columns=columns)
     for name in parameters:

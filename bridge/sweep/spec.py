@@ -9,15 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from bridge.experiment.section import Section
 from bridge.experiment.source import ExistingFile
 from bridge.sweep.expressions import Condition, ExpressionError
+from bridge.sweep.metrics import rises
 
-METRICS = (
-    "test_loss", "test_accuracy", "train_loss", "train_accuracy", "epochs", "operating_points",
-    "transients", "seconds", "ngspice_seconds",
-)  # fmt: skip
-Metric = Literal[
-    "test_loss", "test_accuracy", "train_loss", "train_accuracy", "epochs", "operating_points",
-    "transients", "seconds", "ngspice_seconds",
-]  # fmt: skip
+Whole = Annotated[int, Field(strict=True)]
 
 
 class ParameterSpec(Section):
@@ -28,7 +22,7 @@ class ParameterSpec(Section):
     )
     min: Annotated[float | str | None, Field(description="start of a range, in the key's unit")] = None
     max: Annotated[float | str | None, Field(description="end of a range, which belongs to it")] = None
-    num: Annotated[int | None, Field(ge=2, description="values of a range (grid and zip)")] = None
+    num: Annotated[Whole | None, Field(ge=2, description="values of a range (grid and zip)")] = None
     scale: Annotated[
         Literal["linear", "log"], Field(description="distances or ratios of a range are equal")
     ] = "linear"
@@ -46,7 +40,7 @@ class ParameterSpec(Section):
 class MetricSpec(Section):
     """What the sweep is judged by."""
 
-    name: Annotated[Metric, Field(description="a column of the results")] = "test_loss"
+    name: Annotated[str, Field(min_length=1, description="a [metric](#metrics)")] = "test_loss"
     goal: Annotated[
         Literal["minimize", "maximize"] | None,
         Field(description="maximize for accuracies, minimize for the rest when left out"),
@@ -55,7 +49,7 @@ class MetricSpec(Section):
     @property
     def rising(self) -> bool:
         """Whether more is better."""
-        return self.goal == "maximize" or (self.goal is None and self.name.endswith("accuracy"))
+        return self.goal == "maximize" or (self.goal is None and rises(self.name))
 
 
 class SweepSpec(Section):
@@ -74,10 +68,10 @@ class SweepSpec(Section):
     parameters: Annotated[
         dict[str, ParameterSpec], Field(min_length=1, description="values by key path of the experiment")
     ]
-    samples: Annotated[int | None, Field(ge=1, description="points drawn; needed by random and optuna")] = (
+    samples: Annotated[Whole | None, Field(ge=1, description="points drawn; needed by random and optuna")] = (
         None
     )
-    sampler_seed: Annotated[int, Field(ge=0, description="of the points drawn by random and optuna")] = 0
+    sampler_seed: Annotated[Whole, Field(ge=0, description="of the points drawn by random and optuna")] = 0
     constraints: Annotated[
         list[str],
         Field(
@@ -85,13 +79,13 @@ class SweepSpec(Section):
         ),
     ]
     seeds: Annotated[
-        int | list[Annotated[int, Field(ge=0)]],
+        Whole | list[Annotated[Whole, Field(ge=0)]],
         Field(description="how many seeds from the experiment's own upwards, or which"),
     ] = 1
     repeat: Annotated[
-        int, Field(ge=1, description="runs with the same seed, which have to come to the same")
+        Whole, Field(ge=1, description="runs with the same seed, which have to come to the same")
     ] = 1
-    max_runs: Annotated[int, Field(ge=1, description="a sweep of more runs is refused")] = 10_000
+    max_runs: Annotated[Whole, Field(ge=1, description="a sweep of more runs is refused")] = 10_000
     metric: Annotated[MetricSpec, Field(description="what the report and Optuna judge by")] = MetricSpec()
     reports: Annotated[Literal["best", "all"], Field(description="runs that get a report of their own")] = (
         "best"

@@ -9,6 +9,7 @@ from bridge.experiment.store import write_atomic
 from bridge.sweep.adaptive import require, search
 from bridge.sweep.executors import DaskExecutor, Executor, LocalExecutor
 from bridge.sweep.folder import SweepFolder
+from bridge.sweep.metrics import numbers
 from bridge.sweep.plan import Plan, PlannedRun
 from bridge.sweep.results import PLAN, STATE, Sweep
 from bridge.sweep.runner import Job, Outcome
@@ -135,5 +136,5 @@ class _Work:
     def _count(self, outcome: Outcome) -> None:
         self.done += 1
         self.failed += outcome.results is None
-        metric = (outcome.results or {}).get(self.folder.plan.spec.metric.name)
+        metric = numbers(outcome.results or {}).get(self.folder.plan.spec.metric.name)
         self.progress(self.done, self.total, self.failed, metric)

@@ -134,7 +134,9 @@ def test_resuming_a_finished_sweep_starts_nothing(
     assert refused.err == f"--out {folder}: holds a sweep already; add --resume or give another folder\n"
     file.write_text(file.read_text().replace("0.3", "0.4"))
     refused = command("sweep", file, "--out", folder, "--resume")
-    assert refused.err.startswith(f"--out {folder}: holds a sweep of other runs, or of files that have changed;")
+    assert refused.err.startswith(
+        f"--out {folder}: holds a sweep of other runs, or of files that have changed;"
+    )
 
     answer = command("results", folder, "--filter", "learning_rate > 0.05 and seed == 2", "--csv")
     assert answer.status == 0

@@ -104,7 +104,7 @@ def test_constraints_leave_points_out(sweep_file: Any) -> None:
           {lower}: {{values: [100nS, 20uS, 50uS]}}
           {upper}: {{values: [10uS, 20uS]}}
         constraints:
-          - {lower} <= {upper}
+          - {lower} <= initial_lower
           - circuit.hidden[0] == 8 and not {upper} * 2 < circuit.conductance.lower
         """)
     )
@@ -196,8 +196,13 @@ def test_shipped_sweeps_are_valid() -> None:
             3,
             "parameters.circuit.conductance.lower.values.1: 1: circuit.conductance: needs lower <=",
         ),
-        (f"parameters:\n  {BIAS}: {{values: [1V, 1000mV]}}", 2, "are the same run; leave one out"),
-        ("parameters:\n  engine.workers: {values: [1, 2]}", 2, "are the same run; leave one out"),
+        (f"parameters:\n  {BIAS}: {{values: [1V, 1000mV]}}", 3, "values.1: circuit.bias='1V' and c"),
+        (
+            f"parameters:\n  {BIAS}:\n    values:\n    - 1\n    - 2\n    - 1",
+            7,
+            "are the same run; leave one out",
+        ),
+        ("parameters:\n  engine.workers: {values: [1, 2]}", 3, "are the same run; leave one out"),
         (
             "parameters:\n  seed: {values: [1]}",
             3,
@@ -220,8 +225,45 @@ def test_shipped_sweeps_are_valid() -> None:
             3,
             "4 runs, more than max_runs",
         ),
+        # Far too many are refused before any of them is made.
+        (f"parameters:\n  {BIAS}: {{min: 1V, max: 2V, num: 100000000000}}", 3, "100000000000 runs or more"),
+        (f"seeds: 100000000000\nparameters:\n  {BIAS}: {{values: [1]}}", 2, "seeds: the sweep has 1000000"),
+        (f"repeat: 20000\nparameters:\n  {BIAS}: {{values: [1]}}", 1, "seeds: the sweep has 20000 runs"),
+        (
+            f"method: random\nsamples: 1000000000\nparameters:\n  {BIAS}: {{min: 1, max: 2}}",
+            3,
+            "samples: the sweep has 1000000000 runs",
+        ),
+        (
+            f"method: random\nsamples: 9999\nparameters:\n  {BIAS}: {{values: [1, 2]}}",
+            3,
+            "samples: only 2 different points",
+        ),
+        (f"seeds: true\nparameters:\n  {BIAS}: {{values: [1]}}", 2, "seeds: expected a whole number"),
+        (f"seeds: [1.0]\nparameters:\n  {BIAS}: {{values: [1]}}", 2, "seeds.0: expected a whole number"),
+        (f"repeat: 2.0\nparameters:\n  {BIAS}: {{values: [1]}}", 2, "repeat: expected a whole number"),
+        (
+            f"metric: {{name: test_los}}\nparameters:\n  {BIAS}: {{values: [1]}}",
+            2,
+            "metric.name: 'test_los' is no metric; did you mean 'test_loss'?",
+        ),
+        (
+            f"metric: {{name: gradient_error}}\nparameters:\n  {BIAS}: {{values: [1]}}",
+            2,
+            "metric.name: gradient_error needs analysis.accuracy in the experiment",
+        ),
+        (
+            f"metric: {{name: robustness.spread=0.1.test_loss}}\nparameters:\n  {BIAS}: {{values: [1]}}",
+            2,
+            "needs that value in the section robustness of the experiment",
+        ),
+        (
+            f"constraints: [lower < 1]\nparameters:\n  {BIAS}: {{values: [1]}}",
+            2,
+            "constraints.0: lower could be circuit.conductance.lower or ",
+        ),
         (f"seeds: [1, 1]\nparameters:\n  {BIAS}: {{values: [1]}}", 2, "seeds: names a seed twice"),
-        (f"metric: {{name: loss}}\nparameters:\n  {BIAS}: {{values: [1]}}", 2, "metric.name: expected"),
+        (f"metric: {{name: loss}}\nparameters:\n  {BIAS}: {{values: [1]}}", 2, "metric.name: 'loss' is no"),
         (
             f"constraints: [circuit.bia < 3]\nparameters:\n  {BIAS}: {{values: [1]}}",
             2,
@@ -285,10 +327,13 @@ def test_an_experiment_that_is_missing_or_wrong_is_named_itself(sweep_file: Any,
         ("none > 1", False),
         ("not none < 1", True),
         ("list[0] == 4", True),
+        ("`a.b` < 2 * c", True),
+        ("`odd=0.1.name` > 5 and `a.b` == 4", True),
     ],
 )
 def test_conditions(text: str, holds: bool) -> None:
     values = {"a.b": 4, "c": 3.0, "kind": "adam", "flag": True, "none": None, "list.0": 4}
+    values["odd=0.1.name"] = 6
     assert Condition.parse(text).holds(values) is holds
 
 
@@ -299,6 +344,7 @@ def test_conditions(text: str, holds: bool) -> None:
         "a[b] < 1", "a['x'] < 1", "(a := 1) < 2", "a is b", "a in b", "{a} < 1", "f'{a}' == 'x'", "1 + 1",
         "a // 2 < 1", "a @ b < 1", "~a < 1", "b'x' == a", "1j < a", "... == a", "await a", "a < 1; b",
         "import os", "(" * 200 + "a" + ")" * 200 + " < 1" + " " * 200, "a < 1 and " + "x" * 600,
+        "`a < 1", "a `b` < 1", "``", "f(`a`)",
     ],
 )  # fmt: skip
 def test_anything_else_is_no_condition(text: str) -> None:
@@ -381,8 +427,70 @@ def test_points_best_and_selection(tmp_path: Path) -> None:
     ]:
         with pytest.raises(SpecError, match=said):
             sweep.select(condition, sort)
-    with pytest.raises(SpecError, match="not a folder of a sweep"):
-        Sweep.load(tmp_path)
+    for path, said in [
+        (tmp_path, "not a folder of a sweep; give the folder of a sweep, which has state/plan.json"),
+        (tmp_path / "gone", "not found; give the folder"),
+        (tmp_path / "s" / "state" / "plan.json", "a file; give the folder"),
+    ]:
+        with pytest.raises(SpecError, match=f"{path}: {said}"):
+            Sweep.load(path)
+
+
+def test_further_metrics_are_columns_that_can_be_filtered(tmp_path: Path) -> None:
+    path = folder(tmp_path / "s", [(k, {"x.a": k}, 1, 1.0) for k in range(3)])
+    for k in range(2):
+        file = path / "runs" / f"{k:016x}" / "results.json"
+        content = json.loads(file.read_text()) | {
+            "robustness": [{"quantity": "spread", "value": 0.1, "test_loss": k + 0.5, "test_accuracy": None}],
+            "gradient_error": {"asked": 0.1, "step": 1.0, "before": 0.0, "after": 0.25 + k},
+            "recovered": {"a": {"relative_error": -0.3 * (k + 1)}, "b": {"relative_error": 0.1}},
+            "missed": 7, "test_worst_shift": 1e-3, "train_worst_shift": 2e-3, "held_out": True,
+        }  # fmt: skip
+        file.write_text(json.dumps(content))
+    plan = json.loads((path / "state" / "plan.json").read_text())
+    plan["metric"] = "parameter_error"
+    (path / "state" / "plan.json").write_text(json.dumps(plan))
+    sweep = Sweep.load(path)
+    assert sweep.select("`robustness.spread=0.1.test_loss` > 1")["x.a"].tolist() == [1]
+    assert sweep.select("`spread=0.1.test_loss` < 1")["x.a"].tolist() == [0]
+    assert sweep.select("gradient_error < 1 and missed == 7")["x.a"].tolist() == [0]
+    assert sweep.select("train_worst_shift > test_worst_shift")["x.a"].tolist() == [0, 1]
+    assert sweep.select(sort="-`robustness.spread=0.1.test_loss`")["x.a"].tolist() == [1, 0, 2]
+    best = sweep.best()
+    assert best is not None
+    assert (best["x.a"], best["parameter_error"]) == (0, 0.3)
+    assert sweep.table["parameter_error"].isna().tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("damage", ["", "{}", '{"test_loss": 1'])
+def test_damaged_results_are_a_run_that_is_missing(damage: str, tmp_path: Path) -> None:
+    path = folder(tmp_path / "s", [(k, {"x.a": k}, 1, 1.0) for k in range(3)])
+    assert Sweep.load(path).damaged == []
+    file = path / "runs" / f"{1:016x}" / "results.json"
+    file.write_text(damage)
+    sweep = Sweep.load(path)
+    assert sweep.table["status"].tolist() == ["finished", "missing", "finished"]
+    assert sweep.damaged == [str(file)]
+    assert "1 of 3 runs" in page(sweep)
+
+
+def test_repetitions_that_differ_are_told(tmp_path: Path) -> None:
+    path = folder(tmp_path / "s", [(0, {"x.a": k // 2}, 1, 1.0 + (k == 3)) for k in range(4)])
+    plan = json.loads((path / "state" / "plan.json").read_text())
+    for k, run in enumerate(plan["runs"]):
+        run |= {"run": f"run{k // 2}", "repeat": k % 2}
+    (path / "state" / "plan.json").write_text(json.dumps(plan))
+    sweep = Sweep.load(path)
+    assert sweep.unequal() == ["run1"]
+    assert "differ: run1" in page(sweep)
+
+
+def test_a_sweep_file_as_base_is_told_in_one_line(sweep_file: Any) -> None:
+    file = sweep_file(f"parameters:\n  {BIAS}: {{values: [1]}}\n")
+    file.write_text(file.read_text().replace("xor.yaml", "sweep.yaml"))
+    with pytest.raises(SpecError) as refused:
+        Plan.load(file)
+    assert str(refused.value) == f"{file}:1: base: is a sweep file; name an experiment file"
 
 
 @pytest.mark.parametrize("keys", [1, 2, 3])
