@@ -97,22 +97,38 @@ def netlist(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON schema of experiment files, for editors."""
-    from bridge.experiment.spec import ExperimentSpec
+def schema(
+    sweep_files: Annotated[bool, typer.Option("--sweep", help="Of sweep files instead.")] = False,
+) -> None:
+    """Print the JSON schema of experiment files or sweep files, for editors."""
+    if sweep_files:
+        from bridge.sweep.spec import SweepSpec
 
-    content = ExperimentSpec.model_json_schema()
+        content = SweepSpec.model_json_schema()
+    else:
+        from bridge.experiment.spec import ExperimentSpec
+
+        content = ExperimentSpec.model_json_schema()
     content = {"$schema": "https://json-schema.org/draft/2020-12/schema", **content}
     print(json.dumps(content, indent=2))
 
 
 @app.command()
-def report(run_folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
-    """Write the report of a run folder again, also of an unfinished run."""
+def report(
+    run_folder: Annotated[Path, typer.Argument(help="The folder of a run or a sweep.", metavar="FOLDER")],
+) -> None:
+    """Write the report of a run or a sweep again, also of an unfinished one."""
     from bridge.report import write_report
+    from bridge.sweep import Sweep
+    from bridge.sweep.results import PLAN
 
+    if (run_folder / PLAN).exists():
+        from bridge.sweep.sweeping import write_reports
+
+        print(write_reports(Sweep.load(run_folder)))
+        return
     if not (run_folder / "spec.yaml").exists():
-        raise SpecError(f"{run_folder}: not a run folder (it has no spec.yaml)")
+        raise SpecError(f"{run_folder}: not the folder of a run (no spec.yaml) or a sweep (no {PLAN})")
     print(write_report(run_folder))
 
 

@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe, wait
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from bridge.errors import Evidence, WorkerError
 from bridge.ngspice.worker import Factory
@@ -29,6 +29,48 @@ _ATTEMPTS = 2
 _AHEAD = 2  # tasks a worker has, so that the next one is there when it has finished one
 
 
+class Process(Protocol):
+    """What the pool needs of a process."""
+
+    pid: int
+
+    def kill(self) -> None:
+        """End it at once."""
+
+    def wait(self) -> int | None:
+        """Wait for its end."""
+
+
+Launch = Callable[[Connection, str, IO[bytes]], Process]
+"""Starts a worker: its end of the pipe, its folder, where its output goes."""
+
+
+def spawn(child: Connection, folder: str, errors: IO[bytes]) -> Process:
+    """Start a worker as a new program."""
+    environment = dict(os.environ, OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
+    environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "bridge.ngspice.worker"),
+            *(str(child.fileno()), str(os.getpid()), folder),
+        ],
+        pass_fds=[child.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=errors,
+        stderr=errors,
+        env=environment,
+    )
+
+
+_launch: Launch = spawn
+
+
+def launch_with(launch: Launch) -> None:
+    """Start the workers of this process's pools in another way."""
+    global _launch
+    _launch = launch
+
+
 class _Worker:
     """One process and the pipe to it."""
 
@@ -36,19 +78,7 @@ class _Worker:
         parent, child = Pipe(duplex=True)
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the worker)
         self.scratch = tempfile.TemporaryDirectory(prefix="tellegen-", ignore_cleanup_errors=True)
-        environment = dict(os.environ, OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
-        environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "bridge.ngspice.worker"),
-                *(str(child.fileno()), str(os.getpid()), self.scratch.name),
-            ],
-            pass_fds=[child.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=self.errors,
-            stderr=self.errors,
-            env=environment,
-        )
+        self.process = _launch(child, self.scratch.name, self.errors)
         child.close()
         self.connection: Connection = parent
         self.jobs: deque[int] = deque()  # the first one runs

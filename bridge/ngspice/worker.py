@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from queue import Queue, SimpleQueue
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import psutil
 
@@ -151,17 +151,26 @@ def _end_with(parent: int, folder: str) -> None:
     os._exit(1)
 
 
-def main() -> None:
-    """Entry point of the process."""
-    parent, folder = int(sys.argv[2]), sys.argv[3]
+def work(connection: Connection, parent: int, folder: str) -> NoReturn:
+    """Be a worker until the pipe closes or the parent is gone.
+
+    Args:
+        connection: the worker's end of the pipe.
+        parent: process number of the parent.
+        folder: for what ngspice writes by itself.
+    """
     threading.Thread(target=_end_with, args=(parent, folder), daemon=True).start()
     scratch.use(folder)
     sys.setswitchinterval(_SWITCH)
-    connection = Connection(int(sys.argv[1]))
     serve(connection)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # some versions of ngspice crash in their exit handlers; every result is already sent
+
+
+def main() -> None:
+    """Entry point of the process."""
+    work(Connection(int(sys.argv[1])), int(sys.argv[2]), sys.argv[3])
 
 
 if __name__ == "__main__":

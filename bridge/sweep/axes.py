@@ -6,12 +6,14 @@ import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from bridge.sweep.spec import ParameterSpec
-from bridge.units import parse_quantity
+from bridge.units import Quantity, parse_quantity
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,33 @@ class Axis:
         else:
             value = self.tidy(rng.uniform(self.low, self.high))
         return Choice(value, value)
+
+
+def unit(spec: BaseModel, path: str) -> str:
+    """The unit of a key of an experiment; empty where it has none, or is no number."""
+    *outer, last = path.split(".")
+    place: Any = spec
+    for key in outer:
+        if isinstance(place, list | tuple):
+            place = place[int(key)] if key.isdecimal() and int(key) < len(place) else None
+        else:
+            place = getattr(place, key, None)
+    if not isinstance(place, BaseModel) or last not in type(place).model_fields:
+        return ""
+    field = type(place).model_fields[last]
+    if isinstance(getattr(place, last), list | tuple | dict | BaseModel):
+        return ""
+    return next((mark.unit for mark in marks(field) if isinstance(mark, Quantity)), "")
+
+
+def marks(field: FieldInfo) -> list[Any]:
+    """Everything that is annotated to a field's type, or to one of those that it may have."""
+    found, waiting = list(field.metadata), [field.annotation]
+    while waiting:
+        parts = get_args(waiting.pop())
+        found += [part for part in parts if isinstance(part, Quantity)]
+        waiting += [part for part in parts if not isinstance(part, Quantity)]
+    return found
 
 
 def flatten(content: Any, prefix: str = "") -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from bridge.errors import SpecError
 from bridge.experiment.progress import progress_bars
 from bridge.report.text import number
 from bridge.sweep.plan import Plan
@@ -43,6 +44,8 @@ def sweep_command(
     Raises:
         SpecError: a wrong file or option.
     """
+    if retry_failed and not resume:
+        raise SpecError("--retry-failed: is for a sweep that is continued; add --resume")
     plan = Plan.load(file)
     if dry_run:
         return _show_plan(plan, as_json)
@@ -51,7 +54,7 @@ def sweep_command(
         with _progress(plan) as progress:
             sweep = run_sweep(
                 plan, out=out, workers=workers, resume=resume, retry_failed=retry_failed, dask=dask,
-                progress=progress,
+                progress=progress, tell=_tell,
             )  # fmt: skip
     except KeyboardInterrupt:
         print("interrupted; the same command with --resume continues the sweep", file=sys.stderr)
@@ -90,6 +93,7 @@ def results_command(
         SpecError: no sweep's folder, a wrong condition or column.
     """
     sweep = Sweep.load(folder)
+    _tell(sweep.damage)
     table = sweep.select(condition, sort)
     if as_json:
         rows = [{k: json_value(v) for k, v in row.items()} for row in table.to_dict("records")]
@@ -102,6 +106,11 @@ def results_command(
         empty += [c for c in shown if c == "test_accuracy" and table[c].isna().all()]
         _print(table[[c for c in shown if c not in empty]])
         print(f"{len(table)} of {len(sweep.table)} runs")
+
+
+def _tell(words: str) -> None:
+    if words:
+        print(words, file=sys.stderr)
 
 
 def json_value(value: Any) -> Any:

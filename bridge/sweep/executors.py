@@ -11,12 +11,13 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from bridge.errors import SpecError, TellegenError
-from bridge.sweep.runner import ATTEMPTS, Job, Outcome, Runner, do, one_line
+from bridge.sweep.runner import ATTEMPTS, Job, Outcome, Runner, do, one_line, versions
 
 Lazy = Callable[[], Job]
 """Makes a job when it is its turn: a sweep of many runs does not hold all its experiments."""
 
 _RECYCLE = 50  # runs a process does before a new one takes its place
+_AHEAD, _LEAST = 2, 8  # jobs that Dask has for each thread of its workers, and at least
 _IDLE = 60.0  # seconds after which a Dask worker's process without work ends
 
 
@@ -26,6 +27,9 @@ class SchedulerError(TellegenError):
 
 class Executor(Protocol):
     """Does runs; a context manager."""
+
+    def versions(self) -> dict[str, str]:
+        """Versions of what decides results, where the runs are done."""
 
     def map(self, jobs: Sequence[Lazy]) -> Iterator[tuple[int, Outcome]]:
         """Do jobs; yields the number and the outcome of each, in the order in which they end."""
@@ -49,6 +53,10 @@ class LocalExecutor:
     def __init__(self, workers: int = 1) -> None:
         self._workers = workers
         self._runners: list[Runner] = []
+
+    def versions(self) -> dict[str, str]:
+        """Versions on this machine."""
+        return versions()
 
     def map(self, jobs: Sequence[Lazy]) -> Iterator[tuple[int, Outcome]]:
         """Do jobs; one whose process dies is begun once more."""
@@ -119,35 +127,85 @@ class DaskExecutor:
             raise SchedulerError(
                 f"--dask {address}: no scheduler answers ({one_line(str(error), 150)})"
             ) from error
+        self._versions: dict[str, str] = {}
         try:
-            found = self._client.run(version)
-        except Exception as error:  # whatever a worker without this package raises
+            self._versions = self._same_everywhere()
+        except BaseException:
             self._client.close()
-            raise SchedulerError(f"--dask {address}: a worker cannot import tellegen ({error})") from error
-        wrong = {w: v for w, v in found.items() if v != version()}
-        if not found or wrong:
-            self._client.close()
-            what = f"workers have other versions: {wrong}" if wrong else "the scheduler has no workers"
-            raise SchedulerError(f"--dask {address}: {what}; start `dask worker {address}` beside it")
+            raise
+
+    def _same_everywhere(self) -> dict[str, str]:
+        try:
+            found: dict[str, dict[str, str]] = self._client.run(versions)
+        except Exception as error:  # whatever a worker without this package, or without ngspice, raises
+            reason = one_line(str(error), 300)
+            raise SchedulerError(
+                f"--dask {self._address}: a worker cannot run tellegen ({reason})"
+            ) from error
+        if not found:
+            advice = f"start `dask worker {self._address}` beside it"
+            raise SchedulerError(f"--dask {self._address}: the scheduler has no workers; {advice}")
+        first = next(iter(found.values()))
+        wrong = {w: v for w, v in found.items() if v != first or v["tellegen"] != version()}
+        if wrong:
+            worker, other = next(iter(wrong.items()))
+            shown = " and ".join(f"{name} {number}" for name, number in other.items())
+            raise SchedulerError(
+                f"--dask {self._address}: other versions: the worker {worker} has {shown}, others or this "
+                f"command have ngspice {first['ngspice']} and tellegen {version()}; all need the same"
+            )
+        return first
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the workers."""
+        return self._versions
 
     def map(self, jobs: Sequence[Lazy]) -> Iterator[tuple[int, Outcome]]:
         """Do jobs; those of a worker that is lost are given to another one by the scheduler."""
         from distributed import as_completed
 
-        futures = {self._client.submit(perform_here, job(), pure=False): k for k, job in enumerate(jobs)}
+        waiting = deque(range(len(jobs)))
+        numbers: dict[Any, int] = {}
+        results = as_completed(loop=self._client.loop)
         try:
-            for future in as_completed(list(futures), loop=self._client.loop):
+            while waiting or numbers:
+                self._hand_out(jobs, waiting, numbers, results)
+                future = next(results)
+                number = numbers.pop(future)
                 if future.status == "finished":
-                    yield futures[future], future.result()
+                    yield number, future.result()
                 elif future.status == "error":
-                    yield futures[future], Outcome(None, one_line(f"Dask: {future.exception()}"))
+                    yield number, Outcome(None, one_line(f"Dask: {future.exception()}"))
                 else:
-                    raise SchedulerError(
-                        f"--dask {self._address}: the scheduler was lost; --resume continues"
-                    )
+                    raise self._lost()
         finally:
             with contextlib.suppress(Exception):  # there may be no scheduler any more to tell
-                self._client.cancel(list(futures))
+                self._client.cancel(list(numbers))
+
+    def _hand_out(
+        self, jobs: Sequence[Lazy], waiting: deque[int], numbers: dict[Any, int], results: Any
+    ) -> None:
+        """Give the scheduler as many jobs as its workers can use soon."""
+        if len(numbers) >= _LEAST and len(numbers) > self._wanted():
+            return
+        try:
+            while waiting and len(numbers) < max(_LEAST, _AHEAD * self._wanted()):
+                job = jobs[waiting[0]]()
+                future = self._client.submit(perform_here, job, pure=False)
+                numbers[future] = waiting.popleft()
+                results.add(future)
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise self._lost() from error
+
+    def _wanted(self) -> int:
+        """Runs that the workers do at a time."""
+        try:
+            return sum(self._client.nthreads().values())
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise self._lost() from error
+
+    def _lost(self) -> SchedulerError:
+        return SchedulerError(f"--dask {self._address}: the scheduler was lost; --resume continues")
 
     def __enter__(self) -> Self:
         return self
@@ -175,13 +233,15 @@ def perform_here(job: Job) -> Outcome:
         _LOCAL.runner = None
         return words
 
-    if getattr(_LOCAL, "runner", None) is not None and _LOCAL.runner.process.poll() is not None:
-        drop()  # it was idle and ended
+    known: Runner | None = getattr(_LOCAL, "runner", None)
+    if known is not None and (known.process.poll() is not None or _LOCAL.sweep != job.sweep):
+        drop()  # it was idle and ended, or has a user's code as it was in another sweep
+    _LOCAL.sweep = job.sweep
     return do(runner, drop, job)
 
 
 def version() -> str:
-    """The installed version of tellegen."""
+    """The version of tellegen that is installed here."""
     from importlib.metadata import version as installed
 
     return installed("tellegen")

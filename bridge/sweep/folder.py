@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import SpecError
+from bridge.experiment.folder import refuse_mixture
 from bridge.experiment.store import (
     RunLock,
     content_hash,
@@ -16,6 +17,7 @@ from bridge.experiment.store import (
     write_json_atomic,
     write_parquet_atomic,
 )
+from bridge.sweep.axes import unit
 from bridge.sweep.plan import Plan, PlannedRun
 from bridge.sweep.results import FAILURES, PLAN, RESULTS, STATE, Sweep, read_summary
 from bridge.sweep.runner import Outcome
@@ -32,11 +34,13 @@ class SweepFolder:
     Attributes:
         path: the folder.
         plan: the sweep.
+        versions: of what decides results, as soon as a run has to be done.
     """
 
     def __init__(self, path: Path, plan: Plan) -> None:
         self.path = path
         self.plan = plan
+        self.versions: dict[str, str] = {}
         self._written = time.monotonic()
 
     @classmethod
@@ -84,7 +88,8 @@ class SweepFolder:
             "metric": plan.spec.metric.name,
             "rising": plan.spec.metric.rising,
             "constraints": plan.spec.constraints,
-            "axes": [{"path": axis.path, "log": axis.log} for axis in plan.axes],
+            "axes": [{"path": a.path, "log": a.log, "unit": unit(plan.base.spec, a.path)} for a in plan.axes],
+            "versions": self.versions or self._known_versions(),
             "identity": _identity(plan),
             "planned": (plan.spec.samples or 0) * plan.multiplicity
             if plan.spec.method == "optuna"
@@ -105,6 +110,25 @@ class SweepFolder:
             leftover.unlink(missing_ok=True)
         write_json_atomic(self.path / PLAN, content)
         write_atomic(self.path / STATE / "sweep.yaml", self.plan.located.path.read_bytes())
+
+    def begin(self, versions: dict[str, str]) -> None:
+        """Note with which versions runs are done.
+
+        Raises:
+            SpecError: the sweep began with others.
+        """
+        known = self._known_versions()
+        refuse_mixture(f"--out {self.path}: this sweep", known, versions)
+        self.versions = versions
+        if known != versions:
+            self.save_plan()
+
+    def _known_versions(self) -> dict[str, str]:
+        try:
+            found = json.loads((self.path / PLAN).read_text(encoding="utf-8")).get("versions", {})
+        except FileNotFoundError:
+            return {}
+        return {str(k): str(v) for k, v in found.items()}
 
     def outcome(self, run: PlannedRun) -> Outcome | None:
         """How a run ended before; `None` if it has not."""

@@ -85,10 +85,12 @@ class Sweep:
         return self.table.copy()
 
     @property
-    def damaged(self) -> list[str]:
-        """Files of results that cannot be read; their runs count as missing."""
+    def damage(self) -> str:
+        """A line about files of results that cannot be read, whose runs count as missing; empty without."""
         rows = self.table[self.table["error"] == DAMAGED]
-        return [str(self.path / folder / RESULTS) for folder in rows["folder"]]
+        files = [str(self.path / folder / RESULTS) for folder in rows["folder"]]
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        return f"{files[0]}{more}: damaged; the run is missing, --resume does it again" if files else ""
 
     def count(self, status: str) -> int:
         """How many runs are `finished`, `failed` or `missing`."""

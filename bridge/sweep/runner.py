@@ -31,12 +31,18 @@ class Job:
         experiment: what is run.
         folder: the run folder, absolute.
         lock: a file that only one process at a time holds, absolute.
+        id: the start of the experiment's hash when the sweep was planned.
+        ngspice: version that the sweep began with.
+        sweep: names the command that does the sweep; no process serves two.
         report: whether the run gets a report of its own.
     """
 
     experiment: Experiment
     folder: Path
     lock: Path
+    id: str
+    ngspice: str
+    sweep: str
     report: bool = True
 
 
@@ -51,6 +57,19 @@ class Outcome:
 
     results: dict[str, Any] | None
     error: str = ""
+
+
+def versions() -> dict[str, str]:
+    """Versions here of what decides results.
+
+    Raises:
+        LibraryError: there is no ngspice.
+    """
+    from importlib.metadata import version
+
+    from bridge.ngspice.library import find_library
+
+    return {"tellegen": version("tellegen"), "ngspice": find_library().version}
 
 
 def one_line(text: str, most: int = 500) -> str:

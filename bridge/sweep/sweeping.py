@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def run_sweep(
     retry_failed: bool = False,
     dask: str | None = None,
     progress: Progress = lambda *_: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Sweep:
     """Do the runs of a sweep.
 
@@ -41,6 +43,7 @@ def run_sweep(
         retry_failed: also do runs again that failed before.
         dask: address of a Dask scheduler whose workers do the runs instead.
         progress: called after every run.
+        tell: called with a line about what was found in the folder and is done again.
 
     Returns:
         The sweep with its table.
@@ -55,6 +58,8 @@ def run_sweep(
     folder = SweepFolder.choose(plan, None if out is None else Path(out), resume)
     executor: Executor = LocalExecutor(workers) if dask is None else DaskExecutor(dask)
     with executor, folder.lock():
+        if (folder.path / PLAN).exists() and (words := Sweep.load(folder.path).damage):
+            tell(words)
         work = _Work(folder, executor, retry_failed, progress)
         try:
             if plan.spec.method == "optuna":
@@ -62,9 +67,10 @@ def run_sweep(
             else:
                 folder.save_plan()
                 work.do(plan.runs)
-        except BaseException:  # interrupted, or without a scheduler: what is done is in the table
+        except BaseException:  # interrupted, or without a scheduler: what is done is in table and report
             if (folder.path / PLAN).exists():
-                folder.save_table()
+                executor.__exit__(None, None, None)  # no process writes while they are made
+                write_reports(folder.save_table())
             raise
         sweep = folder.save_table()
         write_reports(sweep)
@@ -72,7 +78,11 @@ def run_sweep(
 
 
 def write_reports(sweep: Sweep) -> Path:
-    """Write the sweep's report, and that of its best run where there is none."""
+    """Write the report of a sweep, also of an unfinished one, and that of its best run if there is none.
+
+    Returns:
+        Path of the sweep's report.
+    """
     from bridge.report import write_report
     from bridge.sweep.report import page
 
@@ -95,6 +105,7 @@ class _Work:
         plan = folder.plan
         drawn = plan.spec.method == "optuna"
         self.total = (plan.spec.samples or 0) * plan.multiplicity if drawn else len(plan.runs)
+        self.name = secrets.token_hex(8)
         self.done = self.failed = 0
 
     def do_point(self, runs: list[PlannedRun]) -> list[Outcome]:
@@ -105,7 +116,7 @@ class _Work:
     def do(self, runs: list[PlannedRun]) -> list[Outcome]:
         """Do those runs that are not done; their outcomes in the order of the runs."""
         outcomes: dict[int, Outcome] = {}
-        left = []
+        left: list[int] = []
         for number, run in enumerate(runs):
             known = self.folder.outcome(run)
             if known is not None and known.results is None and self.retry_failed:
@@ -116,6 +127,8 @@ class _Work:
             else:
                 outcomes[number] = known
                 self._count(known)
+        if left:
+            self.folder.begin(self.executor.versions())
         jobs = [lambda number=number: self._job(runs[number]) for number in left]
         for place, outcome in self.executor.map(jobs):
             self.folder.save(runs[left[place]], outcome)
@@ -130,6 +143,9 @@ class _Work:
             plan.experiment(run.values, run.seed),
             path / run.folder,
             path / STATE / "locks" / Path(run.folder).name,
+            run.id,
+            self.folder.versions["ngspice"],
+            self.name,
             plan.spec.reports == "all",
         )
 

@@ -20,10 +20,11 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bridge.errors import TellegenError, WorkerError
+from bridge.errors import SpecError, TellegenError, WorkerError
 from bridge.experiment.store import RunLockedError
 from bridge.experiment.training import run_experiment
-from bridge.sweep.runner import ATTEMPTS, POLL, Job, Outcome, one_line
+from bridge.ngspice import forking
+from bridge.sweep.runner import ATTEMPTS, POLL, Job, Outcome, one_line, versions
 
 
 def perform(job: Job) -> Outcome:
@@ -35,6 +36,7 @@ def perform(job: Job) -> Outcome:
     with _alone(job.lock):
         while True:
             try:
+                _refuse_other(job)
                 return Outcome(
                     run_experiment(job.experiment, out=job.folder, resume=True, workers=1, report=job.report)
                 )
@@ -50,6 +52,19 @@ def perform(job: Job) -> Outcome:
                 last = traceback.extract_tb(error.__traceback__)[-1]
                 where = f"{Path(last.filename).name}:{last.lineno}"
                 return Outcome(None, one_line(f"{type(error).__name__} ({where}): {error}"))
+
+
+def _refuse_other(job: Job) -> None:
+    """Refuse a run that would not be the one that was planned.
+
+    Raises:
+        SpecError: a file that the experiment reads has changed, or ngspice is another one here.
+    """
+    if job.experiment.hash[: len(job.id)] != job.id:
+        raise SpecError("a file that the experiment reads has changed since the sweep was planned")
+    here = versions()["ngspice"]
+    if here != job.ngspice:
+        raise SpecError(f"the sweep began with ngspice {job.ngspice}, this worker has {here}")
 
 
 @contextmanager
@@ -91,6 +106,7 @@ def _end_with(parent: int) -> None:
 def main() -> None:
     """Entry point of the process."""
     threading.Thread(target=_end_with, args=(int(sys.argv[2]),), daemon=True).start()
+    forking.use()
     serve(Connection(int(sys.argv[1])), float(sys.argv[3]) if len(sys.argv) > 3 else None)
     sys.stdout.flush()
     sys.stderr.flush()

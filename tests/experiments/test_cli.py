@@ -477,7 +477,10 @@ def test_a_report_of_an_unfinished_run(small: Path, tmp_path: Path, command: Com
     assert "<title>small" in page
     assert "not finished" in page.lower() or "unfinished" in page.lower()
     answer = command("report", tmp_path)
-    assert (answer.status, answer.err) == (2, f"{tmp_path}: not a run folder (it has no spec.yaml)\n")
+    assert (answer.status, answer.err) == (
+        2,
+        f"{tmp_path}: not the folder of a run (no spec.yaml) or a sweep (no state/plan.json)\n",
+    )
 
 
 def test_the_spec_in_a_run_folder_makes_the_same_run(small: Path, tmp_path: Path, tellegen: Command) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import math
+import re
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -21,8 +22,9 @@ from bridge.errors import SpecError
 from bridge.experiment.build import Experiment
 from bridge.sweep import Sweep
 from bridge.sweep.adaptive import search
+from bridge.sweep.axes import unit
 from bridge.sweep.expressions import Condition, ExpressionError
-from bridge.sweep.figures import Scale, half_width
+from bridge.sweep.figures import Scale, binned, crowded, half_width, means, scales
 from bridge.sweep.plan import Plan, PlannedRun
 from bridge.sweep.report import page
 from bridge.sweep.runner import Outcome
@@ -465,12 +467,12 @@ def test_further_metrics_are_columns_that_can_be_filtered(tmp_path: Path) -> Non
 @pytest.mark.parametrize("damage", ["", "{}", '{"test_loss": 1'])
 def test_damaged_results_are_a_run_that_is_missing(damage: str, tmp_path: Path) -> None:
     path = folder(tmp_path / "s", [(k, {"x.a": k}, 1, 1.0) for k in range(3)])
-    assert Sweep.load(path).damaged == []
+    assert Sweep.load(path).damage == ""
     file = path / "runs" / f"{1:016x}" / "results.json"
     file.write_text(damage)
     sweep = Sweep.load(path)
     assert sweep.table["status"].tolist() == ["finished", "missing", "finished"]
-    assert sweep.damaged == [str(file)]
+    assert sweep.damage == f"{file}: damaged; the run is missing, --resume does it again"
     assert "1 of 3 runs" in page(sweep)
 
 
@@ -513,12 +515,108 @@ def test_a_report_of_one_two_and_more_keys(keys: int, rising: bool, tmp_path: Pa
     assert f"{best:016x}/report.html" in text
 
 
+def crowd(path: Path, values: list[float]) -> Sweep:
+    """A made-up sweep of one number and two words, a point for every combination, two seeds each."""
+    rng = np.random.default_rng(3)
+    points = [
+        {"x.a": a, "x.kind": kind, "y.kind": other}
+        for a in values
+        for kind in "uvw"
+        for other in ("s", "t", "q")[: 1 if len(values) > 12 else 3]
+    ]
+    runs = [(k, p, s, a + rng.normal()) for k, p in enumerate(points) for a in [p["x.a"]] for s in (1, 2)]
+    return Sweep.load(folder(path, runs))  # type: ignore[arg-type]
+
+
+def test_the_mean_and_band_of_a_crowded_key_are_over_the_points_of_each_value(tmp_path: Path) -> None:
+    sweep = crowd(tmp_path / "s", [1.0, 2.0, 5.0])
+    points = sweep.points()
+    a, kind, other = scales(sweep.plan, points)
+    assert (a.name, kind.name, other.name) == ("a", "x.kind", "y.kind")
+    assert crowded(points, a, [kind, other])
+    found = means(points, a)
+    assert found["place"].tolist() == [1.0, 2.0, 5.0]
+    assert found["n"].tolist() == [9, 9, 9]
+    for place, mean, half in found[["place", "mean", "half"]].itertuples(index=False):
+        own = [r["mean"] for _, r in points.iterrows() if r["x.a"] == place]
+        low, high = stats.t.interval(0.95, 8, np.mean(own), stats.sem(own))
+        assert (mean - half, mean + half) == pytest.approx((low, high), rel=1e-12)
+    words = means(points, kind)
+    assert words["n"].tolist() == [9, 9, 9]
+    assert words["mean"].mean() == pytest.approx(points["mean"].mean(), rel=1e-12)
+    text = page(sweep)
+    assert "its 95 % confidence band (Student&#39;s t over the points); in orange the best point" in text
+    assert not binned(points, a)
+    assert "equal ranges" not in text
+
+
+def test_drawn_numbers_have_the_mean_of_bins(tmp_path: Path) -> None:
+    sweep = crowd(tmp_path / "s", np.geomspace(0.1, 10, 20).tolist())
+    sweep.plan["axes"][0]["log"] = True
+    points = sweep.points()
+    scale = scales(sweep.plan, points)[0]
+    found = means(points, scale)
+    assert len(found) == 8
+    assert found["n"].sum() == 60
+    edges = np.geomspace(0.1, 10, 9)
+    for k, (place, mean, n) in enumerate(found[["place", "mean", "n"]].itertuples(index=False)):
+        inside = points[(points["x.a"] >= edges[k] * (1 - 1e-9)) & (points["x.a"] < edges[k + 1])]
+        if k == 7:
+            inside = points[points["x.a"] >= edges[k]]
+        assert (len(inside), inside["mean"].mean()) == (n, pytest.approx(mean, rel=1e-12))
+        assert place == pytest.approx(float(np.exp(np.log(inside["x.a"]).mean())), rel=1e-12)
+    assert (found["half"] > 0).all()
+    assert "for a the mean of each of several equal ranges" in page(sweep)
+
+
+def test_the_report_shows_units_short_names_and_all_lines(tmp_path: Path) -> None:
+    runs = [
+        (k, {"x.upper": v, "x.b": b, "x.c": c}, s, 1.0 + k + s / 8)
+        for k, (v, b, c) in enumerate((v, b, c) for v in (1e-5, 1e-4) for b in (1, 2) for c in (3, 4))
+        for s in (0, 1)
+    ]
+    path = folder(tmp_path / "s", runs)  # type: ignore[arg-type]
+    plan = json.loads((path / "state" / "plan.json").read_text())
+    plan["axes"][0]["unit"] = "S"
+    (path / "state" / "plan.json").write_text(json.dumps(plan))
+    sweep = Sweep.load(path)
+    text = page(sweep)
+    assert '<abbr title="x.upper">upper</abbr>' in text
+    assert "<td>10\N{NO-BREAK SPACE}µS</td>" in text
+    drawn = text.split('id="parallel-LineCollection_1"')[1].split("</g>")[0]
+    heights = [float(p.split()[-1]) for p in re.findall(r'<path d="([^"]*)"', drawn.replace("\n", " "))]
+    assert len(heights) == 8, "a line a point"
+    assert len(set(heights)) == 8, "which end at their own metric"
+
+    # A map of two keys has the mean in each cell.
+    runs = [
+        (2 * a + b, {"x.a": a, "x.b": b}, s, 1.0 + 2 * a + b + s)
+        for a in (0, 1)
+        for b in (0, 1)
+        for s in (0, 1)
+    ]
+    text = page(Sweep.load(folder(tmp_path / "t", runs)))  # type: ignore[arg-type]
+    drawn = text.split(">Both keys<")[1].split("</svg>")[0]
+    assert [v for v in re.findall(r">([\d.]+)</text>", drawn) if "." in v][:4] == ["1.5", "2.5", "3.5", "4.5"]
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("circuit.bias", "V"), (RATE, ""), ("circuit.conductance.upper", "S"), (HIDDEN, ""), ("data", ""),
+        ("circuit.hidden.0", ""), ("no.such.key", ""), ("training.epochs", ""), ("engine.time_limit", "s"),
+    ],
+)  # fmt: skip
+def test_units_of_keys(path: str, found: str) -> None:
+    assert unit(Experiment.load(XOR).spec, path) == found
+
+
 def test_places_on_an_axis() -> None:
     log = Scale.of("a", pd.Series([1.0, 10.0, 100.0]), log=True)
-    assert log.unit(pd.Series([10.0])).tolist() == pytest.approx([0.5])
+    assert log.share(pd.Series([10.0])).tolist() == pytest.approx([0.5])
     words = Scale.of("a", pd.Series(["x", "y", "x", "z"]), log=True)
     assert words.labels == ("x", "y", "z")
-    assert words.unit(pd.Series(["z", "x"])).tolist() == [1.0, 0.0]
+    assert words.share(pd.Series(["z", "x"])).tolist() == [1.0, 0.0]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="optuna is not installed")
