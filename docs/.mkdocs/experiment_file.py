@@ -100,7 +100,14 @@ def type_text(annotation: Any) -> str:
         return f"mapping of names to {type_text(parts[1])}"
     if origin is tuple:
         return f"pair of {type_text(parts[0])}s"
-    names = {float: "number", int: "whole number", bool: "`true`, `false`", str: "text", Path: "file"}
+    names = {
+        float: "number",
+        int: "whole number",
+        bool: "`true`, `false`",
+        str: "text",
+        Path: "file",
+        Any: "value",
+    }
     return names.get(annotation, str(getattr(annotation, "__name__", annotation)))
 
 

@@ -27,7 +27,11 @@ def locked() -> dict[str, str]:
 def test_every_dependency_of_the_image_is_locked_to_a_version_that_is_allowed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["sweep"], *extras["openvaf"], *extras["pdk"]]
+    wanted = [
+        *project["dependencies"],
+        *(t for name in ("sweep", "optuna", "openvaf", "pdk") for t in extras[name]),
+    ]
+    wanted.append("setuptools>=77")  # builds Tellegen itself in the image, without a network
     versions = locked()
     for text in wanted:
         requirement = Requirement(text)
@@ -69,6 +73,7 @@ def test_compose_services_share_the_image_the_folder_and_the_scheduler() -> None
     assert set(services) == {"scheduler", "worker", "tellegen"}
     for service in services.values():
         assert service["image"] == "tellegen"
+        # Docker would make a folder that is not there itself, as root.
         assert service["volumes"] == ["${TELLEGEN_RUNS:-./runs}:/runs"]
     port = services["scheduler"]["entrypoint"][services["scheduler"]["entrypoint"].index("--port") + 1]
     address = f"tcp://scheduler:{port}"
@@ -76,6 +81,18 @@ def test_compose_services_share_the_image_the_folder_and_the_scheduler() -> None
     assert services["worker"]["depends_on"]["scheduler"]["condition"] == "service_healthy"
     assert address in PAGE
     assert "ports" not in str(services), "a scheduler that others reach runs their code"
+
+
+def test_the_shared_folder_is_made_before_docker_makes_it_as_root() -> None:
+    for text in (PAGE, (ROOT / "compose.yaml").read_text(encoding="utf-8")):
+        assert text.index("mkdir -p runs") < text.index("docker compose up")
+        before = text[: text.index("docker compose up")].rstrip(" #$\n").splitlines()[-1]
+        assert "mkdir -p runs" in before
+
+
+def test_default_folders_of_results_are_ignored() -> None:
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {"/runs/", "/sweeps/", "/validation/"} <= set(ignored)
 
 
 @pytest.mark.parametrize("text", [PAGE, (ROOT / "compose.yaml").read_text(encoding="utf-8")])

@@ -24,6 +24,7 @@ from bridge import cli
 from bridge.experiment.source import load_yaml, validate
 from bridge.experiment.spec import ExperimentSpec
 from bridge.sweep.plan import Plan
+from bridge.sweep.spec import SweepSpec
 from bridge.updates.programming.spec import load_program
 from bridge.validation.devices.command import read_parameters
 
@@ -184,6 +185,15 @@ def test_the_experiment_file_page_is_that_of_the_schema() -> None:
     assert keys == wanted
     described = re.findall(r"^\| `\w+` \|.*\| *\|$", old, re.MULTILINE)
     assert not described, "keys without a meaning"
+
+
+def test_the_sweep_page_is_that_of_the_schema() -> None:
+    module = generator("sweep_file")
+    old = module.PAGE.read_text(encoding="utf-8")
+    assert module.page(old) == old, "run: python docs/.mkdocs/sweep_file.py"
+    schema = SweepSpec.model_json_schema()
+    wanted = {k for part in [schema, *schema["$defs"].values()] for k in part["properties"]}
+    assert wanted <= set(re.findall(r"^\| `(\w+)` \|", old, re.MULTILINE))
 
 
 @pytest.fixture(scope="module")
