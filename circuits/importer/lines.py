@@ -98,18 +98,6 @@ def read_deck(path: Path) -> list[Line]:
     return list(reader.read(path, str(path), 0, None))
 
 
-def read_files(path: Path) -> list[Path]:
-    """The netlist's file and those that it includes, in the order in which they are read.
-
-    Raises:
-        SpecError: as for `read_deck`.
-    """
-    reader = _Reader(path)
-    for _ in reader.read(path, str(path), 0, None):
-        pass
-    return reader.read_paths
-
-
 def read_models(path: Path) -> list[Line]:
     """Read a file of models and subcircuits, which has no title line, and what it includes.
 
@@ -123,14 +111,12 @@ class _Reader:
     def __init__(self, deck: Path) -> None:
         self.folder = deck.resolve().parent
         self.files = 0
-        self.read_paths: list[Path] = []
 
     def read(self, path: Path, label: str, depth: int, source: Place | None) -> Iterator[Line]:
         self.files += 1
         refuse = source.fail if source else _refuse_file
         if self.files > MAX_FILES:
             refuse(f"more than {MAX_FILES} files are included")
-        self.read_paths.append(path)
         text = _text(path, label, refuse)
         inside = 0
         for line in _logical(text, label, source is not None):

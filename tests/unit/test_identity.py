@@ -9,6 +9,7 @@ import pytest
 
 from bridge.errors import SpecError
 from bridge.experiment.build import Experiment
+from bridge.experiment.identity import _with_included
 from bridge.sweep.plan import Plan
 
 FILES = {
@@ -27,6 +28,10 @@ FILES = {
     "deck.cir": "title\nVin in 0 0\nR1 in out 1k\nD1 out 0 dm\n.include models.inc\n.end\n",
     "models.inc": ".include more/dm.inc\n",
     "more/dm.inc": ".model dm d(is=1e-9 n=1.5)\n",
+    "cards.lib": ".include more/nmos.inc\n.model pm pmos(level=1 vto=-0.4)\n",
+    "more/nmos.inc": ".model nm nmos(level=1 vto=0.4)\n",
+    "module.va": '`include "more/constants.vams"\n',
+    "more/constants.vams": "`define P_K 1.38e-23\n",
     "signals.csv": "time,x,target:out\n0,0,0\n1e-6,1,1\n",
     "waves.yaml": """\
         name: waves
@@ -79,6 +84,19 @@ def test_the_content_of_every_file_that_is_read_decides(
     assert [a == b for a, b in zip(before, after, strict=True)] == [which != 0, which != 1]
     (project / file).write_text(text)
     assert ids(project) == before
+
+
+@pytest.mark.parametrize("file", ["cards.lib", "more/nmos.inc", "module.va", "more/constants.vams"])
+def test_model_cards_and_verilog_a_decide_with_what_they_include(file: str, project: Path) -> None:
+    def own() -> list[list[str]]:
+        return [_with_included(project / name) for name in ("cards.lib", "module.va")]
+
+    before = own()
+    text = (project / file).read_text()
+    (project / file).write_text(text.replace("0.4", "0.5").replace("e-23", "e-24").replace("more", "./more"))
+    assert own() != before
+    (project / file).write_text(text)
+    assert own() == before
 
 
 def test_names_remarks_folders_and_limits_decide_nothing(project: Path, tmp_path: Path) -> None:
