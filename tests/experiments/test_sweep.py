@@ -22,6 +22,8 @@ from run_folders import PROGRAM, Command, assert_same
 from sweep_folders import rows, undisturbed, write_sweep
 
 from bridge.sweep import Sweep
+from bridge.sweep.plan import Plan
+from bridge.sweep.sweeping import run_sweep
 
 LIMIT = 240.0  # seconds: of waiting for something that has to happen
 
@@ -235,6 +237,120 @@ def test_a_sweep_may_grow(tmp_path: Path, command: Command) -> None:
     pd.testing.assert_frame_equal(kept, first)
     assert len(grown) == 4
     assert before.items() <= finished(out).items()
+
+
+def test_an_interrupted_sweep_has_its_table_and_report_and_leaves_no_process(
+    tmp_path: Path, command: Command
+) -> None:
+    text = "base: small.yaml\nparameters:\n  training.epochs: {values: [1, 4000]}\n"
+    file, out = write_sweep(tmp_path, text), tmp_path / "sweep"
+    with started(file, out) as process:
+        wait_for(out, 1, process)
+        refused = command("sweep", file, "--out", out, "--resume")  # two sweeps in one folder
+        assert refused.status == 1
+        said = f"RunLockedError: {out}: process {process.pid} on "
+        assert refused.err.startswith(said)
+        assert "is writing this sweep; wait for it" in refused.err
+        below = psutil.Process(process.pid).children(recursive=True)
+        assert below
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=LIMIT)
+    assert process.returncode == 130, errors
+    assert (printed, errors) == ("", "interrupted; the same command with --resume continues the sweep\n")
+    assert psutil.wait_procs(below, timeout=30)[1] == []
+    assert rows(out)["status"].tolist() == ["finished", "missing"]
+    page = (out / "report.html").read_text()
+    assert "This sweep is unfinished: 1 of 2 runs are missing" in page
+    (out / "report.html").unlink()
+    answer = command("report", out)
+    assert (answer.status, answer.out, answer.err) == (0, f"{out / 'report.html'}\n", "")
+    assert (out / "report.html").read_text() == page
+
+
+def test_data_that_change_are_another_sweep_and_damage_is_done_again(
+    tmp_path: Path, command: Command
+) -> None:
+    rows_of_data = "a,b,label\n" + "1,2,good\n2,1,bad\n" * 6
+    (tmp_path / "rows.csv").write_text(rows_of_data)
+    text = "base: small.yaml\nparameters:\n  data: {values: [{source: csv, file: rows.csv}]}\n"
+    file, out = write_sweep(tmp_path, text + "  training.epochs: {values: [1, 2]}\n"), tmp_path / "sweep"
+    assert command("sweep", file, "--out", out).status == 0
+    before = rows(out)
+    first = out / before["folder"][0] / "results.json"
+    content = first.read_text()
+
+    (tmp_path / "rows.csv").write_text(rows_of_data.replace("2,1,bad", "2,1,good", 2))
+    refused = command("sweep", file, "--out", out, "--resume")
+    assert (refused.status, refused.out) == (2, "")
+    assert "holds a sweep of other runs, or of files that have changed" in refused.err
+    (tmp_path / "rows.csv").write_text(rows_of_data)
+
+    first.write_text("{}")
+    answer = command("results", out, "--csv")
+    assert answer.err == f"{first}: damaged; the run is missing, --resume does it again\n"
+    assert [",missing," in line for line in answer.out.splitlines()] == [False, True, False]
+
+    # Not with another ngspice, and if it is the same one, all is as before.
+    plan = json.loads((out / "state" / "plan.json").read_text())
+    version = plan["versions"]["ngspice"]
+    (out / "state" / "plan.json").write_text(
+        json.dumps(plan | {"versions": {**plan["versions"], "ngspice": "1"}})
+    )
+    refused = command("sweep", file, "--out", out, "--resume")
+    assert refused.status == 2
+    assert refused.err.splitlines()[-1] == (
+        f"--out {out}: this sweep began with ngspice 1, here is {version}; "
+        "continue with that version, or give another folder"
+    )
+    (out / "state" / "plan.json").write_text(json.dumps(plan))
+
+    # The project is moved as a whole, its name and remarks are mended: the sweep goes on.
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for name in ("small.yaml", "rows.csv", "sweep.yaml"):
+        (tmp_path / name).rename(moved / name)
+    out.rename(moved / "sweep")
+    small = moved / "small.yaml"
+    small.write_text("description: mended\n" + small.read_text().replace("name: small", "name: other"))
+    answer = command("sweep", moved / "sweep.yaml", "--out", moved / "sweep", "--resume")
+    assert answer.status == 0
+    assert answer.err.endswith("damaged; the run is missing, --resume does it again\n")
+    assert json.loads(content)["test_loss"] == rows(moved / "sweep")["test_loss"][0]
+    pd.testing.assert_frame_equal(rows(moved / "sweep"), before)
+
+
+def test_a_run_that_begins_after_an_edit_fails(tmp_path: Path) -> None:
+    """The plan was made with other data: the run must not have their identity."""
+    (tmp_path / "rows.csv").write_text("a,b,label\n" + "1,2,good\n2,1,bad\n" * 6)
+    text = "base: small.yaml\nparameters:\n  data: {values: [{source: csv, file: rows.csv}]}\n"
+    plan = Plan.load(write_sweep(tmp_path, text))
+    (tmp_path / "rows.csv").write_text("a,b,label\n" + "1,2,good\n2,1,bad\n" * 7)
+    sweep = run_sweep(plan, out=tmp_path / "sweep")
+    assert sweep.table["status"].tolist() == ["failed"]
+    assert (
+        "a file that the experiment reads has changed since the sweep was planned" in sweep.table["error"][0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["sweep", "sweep.yaml", "--retry-failed"], "--retry-failed: is for a sweep that is continued; add"),
+        (["sweep", "sweep.yaml", "--workers", "0"], "Invalid value for '--workers'"),
+        (["results", "gone"], "gone: not found; give the folder of a sweep"),
+        (["results", "empty"], "empty: not a folder of a sweep; give the folder of a sweep"),
+        (["results", "small.yaml"], "small.yaml: a file; give the folder of a sweep"),
+    ],
+)
+def test_wrong_flags_and_folders_end_with_status_2(
+    flags: list[str], said: str, tmp_path: Path, command: Command
+) -> None:
+    write_sweep(tmp_path)
+    (tmp_path / "empty").mkdir()
+    answer = command(*flags)
+    assert (answer.status, answer.out) == (2, "")
+    assert said in answer.err
+    assert not (tmp_path / "sweeps").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,19 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psutil
 import pytest
 from run_folders import PROGRAM, Command, assert_same
 from sweep_folders import SWEEP, rows, undisturbed, write_sweep
+
+from bridge.sweep.executors import DaskExecutor
 
 pytest.importorskip("distributed")
 
@@ -96,6 +101,68 @@ def test_a_dask_sweep_that_loses_a_worker_equals_the_local_one(
     pd.testing.assert_frame_equal(rows(out), local, check_exact=True)
     for run in local["folder"]:
         assert_same(out / run, reference / run)
+
+
+def test_a_command_that_is_killed_and_a_scheduler_that_is_lost(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    cluster: tuple[str, list[subprocess.Popen[bytes]]],
+) -> None:
+    """Each time the sweep is continued; its table is that of one machine."""
+    address, workers = cluster
+    file = write_sweep(tmp_path, SWEEP.replace("seeds: 3", "seeds: 1"))
+    out, pipe = tmp_path / "sweep", subprocess.PIPE
+    line = [str(PROGRAM), "sweep", str(file), "--out", str(out), "--resume"]
+    with subprocess.Popen([*line, "--dask", address], stdout=pipe, stderr=pipe, text=True) as process:
+        wait_until(lambda: len(finished(out)) >= 1, process)
+        process.kill()
+    before = finished(out)
+    with subprocess.Popen([*line, "--dask", address], stdout=pipe, stderr=pipe, text=True) as process:
+        wait_until(lambda: len(finished(out)) > len(before), process)
+        if process.poll() is None:
+            scheduler = psutil.Process(workers[0].pid).parent()
+            assert scheduler is not None
+            for child in scheduler.children():
+                if any("dask_scheduler" in part for part in child.cmdline()):
+                    child.kill()
+        printed, errors = process.communicate(timeout=LIMIT)
+    if process.returncode != 0:
+        assert process.returncode == 1, errors
+        assert f"--dask {address}: the scheduler was lost; --resume continues" in errors.splitlines()[-1]
+    with subprocess.Popen([*line, "--json"], stdout=pipe, stderr=pipe, text=True) as process:
+        printed, errors = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, errors
+    assert json.loads(printed.splitlines()[-1])["finished"] == 8
+    local = rows(undisturbed(tmp_path_factory))
+    local = local[local["run"].isin(rows(out)["run"])].drop(columns="point").reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows(out).drop(columns="point"), local, check_exact=True)
+
+
+def wait_until(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + LIMIT
+    while not what() and process.poll() is None:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_jobs_are_handed_out_as_workers_can_use_them(
+    cluster: tuple[str, list[subprocess.Popen[bytes]]],
+) -> None:
+    """Of many jobs only a few are made at a time; every one is done once."""
+    made: list[int] = []
+    done: list[int] = []
+
+    def job(number: int) -> Any:
+        made.append(number)
+        assert len(made) - len(done) <= 9
+        return number
+
+    with DaskExecutor(cluster[0]) as executor:
+        assert executor.versions()["tellegen"] == version("tellegen")
+        for number, outcome in executor.map([partial(job, k) for k in range(40)]):
+            assert outcome.error.startswith("Dask: "), "a number is no run"
+            done.append(number)
+    assert sorted(done) == made == list(range(40))
 
 
 def test_a_scheduler_that_is_not_there(tmp_path: Path, tellegen: Command) -> None:
