@@ -106,7 +106,8 @@ def _end_with(parent: int) -> None:
 def main() -> None:
     """Entry point of the process."""
     threading.Thread(target=_end_with, args=(int(sys.argv[2]),), daemon=True).start()
-    forking.use()
+    if sys.platform == "linux":  # elsewhere the system's own libraries may not be copied
+        forking.use()
     serve(Connection(int(sys.argv[1])), float(sys.argv[3]) if len(sys.argv) > 3 else None)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -60,8 +60,9 @@ def run_process(child: psutil.Process) -> bool:
 
 
 def simulator(child: psutil.Process) -> bool:
-    """Whether a process has an ngspice: a copy of the one that prepares them."""
-    return "forkserver" in " ".join((child.parent() or child).cmdline())
+    """Whether a process has an ngspice: a copy of the one that prepares them, or one of its own."""
+    prepared = "forkserver" in " ".join((child.parent() or child).cmdline())
+    return prepared or "bridge.ngspice.worker" in child.cmdline()
 
 
 def children(process: subprocess.Popen[str], kind: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
@@ -178,6 +179,7 @@ LOSSES = """\
     import numpy as np
 
     BROKEN = not Path(__file__).with_name("mended").exists()
+    words = " ".join(sys.orig_argv)
 
     def value(outputs, targets):
         return np.mean((outputs - targets) ** 2, axis=-1), 2 * (outputs - targets) / outputs.shape[-1]
@@ -188,7 +190,7 @@ LOSSES = """\
         return value(outputs, targets)
 
     def raising(outputs, targets):
-        if BROKEN and "forkserver" in " ".join(sys.orig_argv):
+        if BROKEN and ("forkserver" in words or "bridge.ngspice.worker" in words):
             raise RuntimeError("not today\\nnor tomorrow")
         return value(outputs, targets)
     """
