@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -148,12 +149,8 @@ class Plan:
         for seed in self.seeds:
             experiment = self.experiment(values, seed)
             content, typed = experiment.spec.model_dump(mode="json"), experiment.spec.model_dump()
-            found = {
-                axis.path: str(values[axis.path])  # a file as it is named, wherever the folder is
-                if isinstance(_at(typed, axis.path), Path)
-                else _cell(_at(content, axis.path))
-                for axis in self.axes
-            }
+            named = _relative(content, typed, self.base.folder)
+            found = {axis.path: _cell(_at(named, axis.path)) for axis in self.axes}
             for repeat in range(self.spec.repeat):
                 runs.append(PlannedRun(experiment.hash[:16], number, seed, repeat, values, found))
         return runs
@@ -344,6 +341,17 @@ def _at(content: Any, path: str) -> Any:
     for key in path.split("."):
         content = content[int(key)] if isinstance(content, list) else content[key]
     return content
+
+
+def _relative(plain: Any, typed: Any, folder: Path) -> Any:
+    """Plain data with files as they are seen from a folder: the same wherever that is."""
+    if isinstance(typed, Path):
+        return Path(os.path.relpath(typed, folder)).as_posix()
+    if isinstance(typed, dict):
+        return {key: _relative(plain[key], value, folder) for key, value in typed.items()}
+    if isinstance(typed, list | tuple):
+        return [_relative(p, t, folder) for p, t in zip(plain, typed, strict=True)]
+    return plain
 
 
 def _cell(value: Any) -> Any:

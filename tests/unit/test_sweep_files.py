@@ -260,9 +260,9 @@ def test_shipped_sweeps_are_valid() -> None:
             "needs that value in the section robustness of the experiment",
         ),
         (
-            f"constraints: [lower < 1]\nparameters:\n  {BIAS}: {{values: [1]}}",
+            f"constraints: [kind == 3]\nparameters:\n  {BIAS}: {{values: [1]}}",
             2,
-            "constraints.0: lower could be circuit.conductance.lower or ",
+            "constraints.0: kind could be ",
         ),
         (f"seeds: [1, 1]\nparameters:\n  {BIAS}: {{values: [1]}}", 2, "seeds: names a seed twice"),
         (f"metric: {{name: loss}}\nparameters:\n  {BIAS}: {{values: [1]}}", 2, "metric.name: 'loss' is no"),
