@@ -12,9 +12,10 @@ import pytest
 from run_folders import Command
 
 from bridge.errors import SpecError
-from bridge.estimators import AdjointNetwork, TruncatedAdjoint
+from bridge.estimators import AdjointNetwork, FiniteDifference, TruncatedAdjoint
 from bridge.experiment.build import Experiment
 from bridge.experiment.training import run_experiment
+from bridge.simulator import Simulator
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
@@ -284,6 +285,28 @@ def test_synapses_learn_their_reversal_and_kinetics(own) -> None:  # type: ignor
         "width": (5e-3, 1e-3, 9e-3),
     }.items():
         assert found[key] == pytest.approx(wanted)
+
+
+def test_a_recurrent_network_of_the_file_has_exact_gradients(own) -> None:  # type: ignore[no-untyped-def]
+    """Two neurons excite each other, one of which spikes by itself."""
+    text = NEURONS.replace("a: {size: 2, train: {g_leak: {lower: 0.05, upper: 1.5}}}", "a: {size: 2}")
+    text = text.replace(
+        "inputs: [{target: a, gain: 1}]",
+        "connections:\n        - {pre: a, post: a, weight: 0.6, spread: 0.2,\n"
+        "           train: {weight: {lower: 0, upper: 2}, reversal: {lower: -20, upper: 20},\n"
+        "           alpha: {lower: 0.1, upper: 5}, beta: {lower: 0.01, upper: 2},\n"
+        "           half: {lower: -20, upper: 20}, width: {lower: 1, upper: 9}}}\n"
+        "      inputs: [{target: a, neurons: [0], gain: 10}]",
+    ).replace("step: 25us", "step: 10us")
+    plan, batch, loss = own(text.replace("duration: 8ms", "duration: 10ms")).problem()
+    with Simulator(plan) as simulator:
+        found = simulator.gradient(batch, loss, AdjointNetwork())
+        wanted = simulator.gradient(batch, loss, FiniteDifference(1e-5))
+        size = np.where(simulator.parameters == 0.0, 1e-2, np.abs(simulator.parameters))
+    assert len(size) == 12
+    error = np.abs(found.gradient - wanted.gradient) * size
+    assert (error < 1e-3 * np.linalg.norm(wanted.gradient * size)).all()
+    assert np.count_nonzero(wanted.gradient) == 12
 
 
 def test_neurons_and_stimuli_belong_together() -> None:

@@ -12,6 +12,7 @@ from bridge.dynamics import DynamicPhases, DynamicPlan
 from bridge.estimators.adjoint import AdjointTask
 from bridge.estimators.base import DynamicBatch
 from bridge.estimators.finite_difference import DifferenceTask
+from bridge.estimators.truncation import Truncation
 from bridge.losses import make_waveform_loss
 from bridge.losses.spike_times import crossings
 from bridge.losses.waveform import WaveformMSE
@@ -59,6 +60,8 @@ def pair() -> Network:
 def network_of(kind: str) -> Network:
     if kind == PAIR:
         return pair()
+    if kind == "integrate_and_fire":  # its step is small
+        return circuit(kind, {}, ("capacitance", "g_leak", "e_leak", "threshold", "g_reset", "tau_fall"))
     return circuit(kind, {}, tuple(p.name for p in CELLS[kind].parameters if p.trainable))
 
 
@@ -77,7 +80,8 @@ def loss_of(name: str, kind: str, times: np.ndarray, spikes: np.ndarray) -> tupl
 def converged(batch: DynamicBatch, loss: Any, phases: DynamicPhases) -> np.ndarray:
     """Central differences, extrapolated from two steps that must already agree."""
     places = tuple(range(len(phases.plan.flat.trainable)))
-    coarse, fine = (DifferenceTask(batch, loss, places, s).run(phases) for s in (2e-5, 1e-5))
+    step = 1e-6 if phases.plan.step < 6e-6 else 1e-5
+    coarse, fine = (DifferenceTask(batch, loss, places, s).run(phases) for s in (2.0 * step, step))
     size = sizes(phases)
     allowed = 3e-4 * (np.abs(fine * size) + 1e-3 * np.linalg.norm(fine * size))
     assert (np.abs(coarse - fine) * size <= allowed).all()
@@ -130,3 +134,17 @@ def test_the_error_of_impulses_is_of_higher_order_than_the_step(session: Session
         places = tuple(range(0, len(network.trainable), 5))
         theirs = DifferenceTask(batch, loss, places, 1e-5).run(phases)
         np.testing.assert_allclose(mine[list(places)], theirs, rtol=4e-4 * (step / 20e-6) ** 2)
+
+
+@pytest.mark.parametrize("name", ["mse", "spike_times"])
+def test_many_short_pieces_add_up_to_the_whole_gradient(name: str, session: Session) -> None:
+    """With the horizon of the whole transient, errors cut every millisecond."""
+    network, duration = pair(), 30e-3
+    times = np.linspace(0.0, duration, 1001)
+    phases = DynamicPhases(DynamicPlan(network, duration, 20e-6), session)
+    loss, target = loss_of(name, PAIR, times, np.array([4e-3, 18e-3, 32e-3]))
+    target = [[4.5e-3, 17e-3]] if name == "spike_times" else target
+    batch = DynamicBatch(times, np.full((1, len(times), 1), 12e-6), [target])
+    whole = AdjointTask(batch, 0, loss).run(phases)[1] * sizes(phases)
+    pieces = AdjointTask(batch, 0, loss, truncation=Truncation(duration, 1e-3)).run(phases)[1] * sizes(phases)
+    assert np.linalg.norm(pieces - whole) < 8e-4 * np.linalg.norm(whole)
