@@ -18,7 +18,9 @@ from bridge.dynamics import DynamicPlan
 from bridge.errors import SpecError
 from bridge.experiment.programming import PulseProgrammer
 from bridge.experiment.spec import ExperimentSpec
+from bridge.experiment.spec_clln import CLLNSpec
 from bridge.experiment.spec_devices import DevicesSpec, ProgrammingSpec, SynapseSpec, VariationSpec
+from bridge.experiment.spec_transistor import TransistorSpec
 from bridge.plans import StaticPlan
 from bridge.updates.conductances import Readout
 from bridge.updates.nonidealities import Cells, Drift, Imperfections, Spread, Stuck
@@ -32,7 +34,7 @@ FloatArray = NDArray[np.float64]
 ZERO_CELSIUS = 273.15
 """[K]"""
 _MILLIVOLT_MICROMETRE, _PERCENT_MICROMETRE = 1e-9, 1e-8
-_TEMPERATURE_FREE = ("equilibrium", "finite_difference")
+_TEMPERATURE_FREE = ("equilibrium", "finite_difference", "coupled_learning")
 METRICS = ("pulses", "programming_error", "missed")
 
 
@@ -95,15 +97,36 @@ def chip(spec: ExperimentSpec, nominal: Network) -> Network:
         law = Mismatch(m.threshold * _MILLIVOLT_MICROMETRE, m.gain * _PERCENT_MICROMETRE)
         network = law.applied(network, spec.seed)
     if devices.temperature is not None:
-        usual = "adjoint" if spec.dynamic else "equilibrium"
-        kind = usual if spec.estimator is None else spec.estimator.kind
-        if kind not in _TEMPERATURE_FREE:
-            raise SpecError(
-                f"temperature: the estimator {kind} linearises devices at 27 degC; "
-                f"use {' or '.join(_TEMPERATURE_FREE)}"
-            )
+        _check_estimator(spec, network)
         network = at_temperature(network, devices.temperature + ZERO_CELSIUS)
     return network
+
+
+def _check_estimator(spec: ExperimentSpec, network: Network) -> None:
+    """Refuse estimators that do not know the temperature of a network's devices.
+
+    What ngspice reports of transistors is at its temperature, and so is what is measured of them; the law of
+    the diode that the estimators linearise is at 27 degC.
+
+    Raises:
+        SpecError: with the diode.
+    """
+    transistors = isinstance(spec.circuit, TransistorSpec)
+    usual = "adjoint" if spec.dynamic or transistors else "equilibrium"
+    if isinstance(spec.circuit, CLLNSpec):
+        usual = "coupled_learning"
+    kind = usual if spec.estimator is None else spec.estimator.kind
+    if kind in _TEMPERATURE_FREE:
+        return
+    diodes = [e.name for e in network.elements if e.device.kind == "diode"]
+    if kind == "adjoint" and not diodes:
+        return
+    others = ["finite_difference"] if spec.dynamic or transistors else list(_TEMPERATURE_FREE[:2])
+    others += [] if diodes or not spec.dynamic else ["adjoint"]
+    raise SpecError(
+        f"temperature: the estimator {kind} linearises {diodes[0] if diodes else 'devices'} at 27 degC; "
+        f"use {' or '.join(others)}"
+    )
 
 
 def at_the_temperature(spec: ExperimentSpec, plan: StaticPlan | DynamicPlan) -> StaticPlan | DynamicPlan:
