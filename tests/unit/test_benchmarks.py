@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import common, suite
 from benchmarks.common import PAGE, Settings, Table
+from benchmarks.crossbar import precision
 from benchmarks.gradient import SIZES, measure
 from benchmarks.naive import NaivePlan
 from bridge.estimators import Equilibrium
@@ -18,6 +19,7 @@ from bridge.losses import make_loss
 from bridge.ngspice.pool import Pool
 from bridge.plans import StaticPlan
 from bridge.simulator import Simulator
+from bridge.updates.programming import Programmed
 from circuits.topologies.layered import layered
 
 TABLE = Table("sizes", "Some sizes.", [{"network": "a", "elements": 1234, "ms": 0.12345, "x": None}])
@@ -115,3 +117,13 @@ def test_a_row_of_the_gradients_table() -> None:
     assert row["parameters"] == 10
     assert row["finite differences / gradient"] > 2.0
     assert 0.0 < row["share inside ngspice"] <= 1.0
+
+
+def test_programming_is_judged_by_one_per_cent_of_what_is_read_and_of_what_is_there() -> None:
+    targets = np.array([[1.0, 2.0, 4.0, 5.0]])
+    measured, own = targets * [1.009, 0.992, 1.02, 1.0], targets * [1.012, 0.992, 1.02, 1.0]
+    none = np.zeros((1, 4))
+    found = precision(Programmed(none, own, measured, none.astype(int), 1, none > 0), targets)
+    assert found["read within 1 %"] == 0.75
+    assert found["devices within 1 %"] == 0.5
+    assert found["worst as read"] == found["worst error"] == pytest.approx(0.02)
