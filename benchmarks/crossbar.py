@@ -180,8 +180,8 @@ def tables(settings: Settings) -> list[Table]:
     return [
         Table(
             "crossbar",
-            f"Programming of {rows} x {rows} weights of two devices by write-verify, from one state to random "
-            "targets; errors as shares of the target.",
+            f"Programming of {rows} x {rows} weights of two devices by write-verify, from one state to "
+            "random targets; errors as shares of the target.",
             programming(rows),
         ),
         Table(
