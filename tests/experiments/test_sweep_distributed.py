@@ -54,7 +54,8 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
                 address = json.loads(file.read_text())["address"]
             assert time.monotonic() < end
             time.sleep(0.05)
-        flags = ("--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard")
+        flags = ("--nthreads", "1", "--death-timeout", "60")  # as the documentation has it
+        flags = (*flags, "--host", "127.0.0.1", "--no-nanny", "--no-dashboard")
         workers = [start("worker", *flags) for _ in range(2)]
         wait_for_workers(address, 2)
         yield address, workers
@@ -116,8 +117,10 @@ def test_a_command_that_is_killed_and_a_scheduler_that_is_lost(
     with subprocess.Popen([*line, "--dask", address], stdout=pipe, stderr=pipe, text=True) as process:
         wait_until(lambda: len(finished(out)) >= 1, process)
         process.kill()
-    before = finished(out)
+    before, plan = finished(out), out / "state" / "plan.json"
+    began = plan.stat().st_mtime_ns
     with subprocess.Popen([*line, "--dask", address], stdout=pipe, stderr=pipe, text=True) as process:
+        wait_until(lambda: plan.stat().st_mtime_ns != began, process)  # it has found the scheduler
         wait_until(lambda: len(finished(out)) > len(before), process)
         if process.poll() is None:
             scheduler = psutil.Process(workers[0].pid).parent()
