@@ -23,7 +23,7 @@ from bridge.validation.devices import (
 )
 from bridge.validation.devices.command import validate_devices
 from bridge.validation.devices.content import Findings
-from bridge.validation.devices.integration import integrate
+from bridge.validation.devices.integration import Drive, integrate
 from bridge.validation.devices.references import transistors as level1
 from bridge.validation.devices.registry import subject
 from bridge.validation.devices.run import validate
@@ -131,6 +131,56 @@ def test_measured_data_is_fitted(session: Session) -> None:
         assert abs(result.values[name] - true.values[name]) < max(5 * errors[name], 0.02 * true.values[name])
     product = result.values["a1"] * result.values["b"]  # sinh is nearly linear here: only this is known
     assert product == pytest.approx(0.2 * 0.05, rel=0.02)
+
+
+def knowm_data(
+    timed: bool = True, **values: float
+) -> tuple[MemristorSubject, fit.Measured, dict[str, float]]:
+    """Exact currents of Knowm's device with some other values, over its published cycle."""
+    found = subject("knowm_mms")
+    assert isinstance(found, MemristorSubject)
+    true = {**found.values, **values}
+    time = np.linspace(0.0, 0.01, 81)
+    drive = Drive(time, 0.5 * np.sin(2 * np.pi * time / 0.01))
+    exact = found.reference(drive, time, true)
+    return found, fit.Measured("made", time if timed else None, drive(time), exact.i), true
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_a_start_of_value_zero_is_fitted(timed: bool) -> None:
+    """Held at zero it would take the temperature and the thresholds with it."""
+    found, data, true = knowm_data(timed, x0=0.5)
+    assert found.values["x0"] == 0.0
+    result = fit.fit(found, data)
+    assert set(result.names) == set(true)
+    for name, value in true.items():
+        assert result.values[name] == pytest.approx(value, rel=1e-3), name
+    assert result.after < 1e-5 < result.before
+    assert np.isfinite(result.errors).all()
+    assert not result.bound
+    assert not result.held
+
+
+def test_a_parameter_at_its_bound_is_named() -> None:
+    """Data of a state that starts at its end, and of a temperature below the device's least."""
+    found, data, _ = knowm_data(x0=1.0, temperature=300.0)
+    lowest = [replace(p, lower=320.0) if p.name == "temperature" else p for p in found.device.parameters]
+    tested = replace(found, device=replace(found.device, parameters=tuple(lowest)),
+                     values={**found.values, "temperature": 330.0})  # fmt: skip
+    result = fit.fit(tested, data)
+    assert "temperature" in result.bound
+    assert result.bound["temperature"] == pytest.approx(320.0, rel=1e-3)
+
+
+def test_parameters_that_undo_each_other_are_named() -> None:
+    """`sinh` is nearly linear at 0.45 V: only the product of size and curvature shows."""
+    columns = np.array([[1.0, 1.0, 0.0], [2.0, 2.001, 1.0], [3.0, 3.0, -2.0]])
+    ((one, other, cosine),) = fit._alike(("a1", "b", "vp"), columns)
+    assert {one, other} == {"a1", "b"}
+    assert cosine > 0.999
+    dead = fit._errors(np.array([[1.0, 0.0], [2.0, 0.0], [1.0, 0.0]]), np.array([0.1, -0.1, 0.1]))
+    assert np.isfinite(dead[0])
+    assert np.isinf(dead[1])
 
 
 @pytest.mark.parametrize("name", ["capacitor", "tanh_inductor", "diode"])

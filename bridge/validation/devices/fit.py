@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from bridge.validation.devices.content import Drawing, Findings, Grid, Text
 from bridge.validation.devices.integration import Drive
 from bridge.validation.devices.plots import Line, Panel, figure
 from bridge.validation.devices.subjects import MemristorSubject
+from circuits.devices.base import Parameter
 
 FloatArray = NDArray[np.float64]
 
@@ -31,6 +33,12 @@ LEAST = 10
 """Fewest points that a fit takes."""
 EVALUATIONS = 60
 """Most iterations of the fit."""
+_DECADES = 6.9  # how far a logarithm may go
+_AT_BOUND = 1e-3  # of a coordinate's range, or of a decade, from the bound
+_INSIDE = 0.02  # of its range a start is kept away from its ends, where a window may hold it
+_STARTS = (0.1, 0.25, 0.5, 0.75, 0.9)
+_SHOWN = 5
+_ALIKE = 0.99  # cosine of two columns of the Jacobian
 
 
 @dataclass(frozen=True)
@@ -106,9 +114,12 @@ class Fit:
         names: of the parameters.
         values: fitted, all parameters of the device by name.
         errors: standard errors of the fitted ones; infinite where the data does not determine them.
-        before: RMS residual at the start, as a share of the measured RMS.
+        before: RMS residual at the set's values, as a share of the measured RMS.
         after: the same at the end.
         evaluations: of the model.
+        held: parameters that were not fitted, with the reason.
+        bound: fitted parameters that ended at a bound of theirs, with the bound.
+        alike: pairs of parameters that the data hardly tells apart, with their correlation.
     """
 
     names: tuple[str, ...]
@@ -117,53 +128,121 @@ class Fit:
     before: float
     after: float
     evaluations: int
+    held: dict[str, str]
+    bound: dict[str, float]
+    alike: tuple[tuple[str, str, float], ...]
+
+
+class _Space:
+    """Coordinates of a fit, 1 at its start: logarithms of magnitudes, or shares of a typical size."""
+
+    def __init__(self, fitted: Sequence[Parameter], start: FloatArray, ranges: Mapping[str, float]) -> None:
+        self.start = start
+        lower, upper = (np.array([getattr(p, end) for p in fitted]) for end in ("lower", "upper"))
+        inner = np.array([p.name not in ranges for p in fitted])
+        self.log = inner & (((start > 0.0) & (lower >= 0.0)) | ((start < 0.0) & (upper <= 0.0)))
+        sizes = [ranges.get(p.name) or abs(v) or p.typical for p, v in zip(fitted, start, strict=True)]
+        self.scale = np.array(sizes)
+        self.lower, self.upper = lower, upper
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ends = [np.log(np.abs(e / np.where(self.log, start, 1.0))) for e in (lower, upper)]
+        small, large = np.minimum(*ends), np.maximum(*ends)  # magnitudes: at most three decades away
+        self.bounds = (
+            1.0 + np.where(self.log, np.maximum(small, -_DECADES), (lower - start) / self.scale),
+            1.0 + np.where(self.log, np.minimum(large, _DECADES), (upper - start) / self.scale),
+        )
+
+    def values(self, x: FloatArray) -> FloatArray:
+        """Parameter values at coordinates."""
+        grown = self.start * np.exp(np.where(self.log, x - 1.0, 0.0))
+        found = np.where(self.log, grown, self.start + self.scale * (x - 1.0))
+        return np.clip(found, self.lower, self.upper)
+
+    def slopes(self, x: FloatArray) -> FloatArray:
+        """Derivatives of the values by the coordinates, their magnitudes."""
+        return np.where(self.log, np.abs(self.values(x)), self.scale)
+
+    def at_bound(self, x: FloatArray) -> FloatArray:
+        """Whether coordinates lie at an end of their range."""
+        low, high = self.bounds
+        near = _AT_BOUND * np.minimum(high - low, 1.0)
+        return np.asarray((x - low <= near) | (high - x <= near))
 
 
 def fit(subject: MemristorSubject, measured: Measured) -> Fit:
-    """Least squares of the current, in the logarithms of positive parameters, within all bounds."""
+    """Least squares of the current, in the logarithms of magnitudes where they have one sign.
+
+    Starts of states are fitted like all else, within their bounds; the search begins at the start of the
+    first state, among a few, that comes closest to the data.
+    """
     device = subject.device
     drive = measured.drive(subject.published.stimulus.period)
     size = float(np.sqrt(np.mean(measured.current**2)))
-    fitted = [p for p in device.parameters if p.trainable and subject.values[p.name] != 0.0]
-    start = np.array([subject.values[p.name] for p in fitted])
-    log = np.array([v > 0.0 and p.lower >= 0.0 for p, v in zip(fitted, start, strict=True)])
-    scale = np.where(log, 1.0, np.abs(start))
+    fitted = [p for p in device.parameters if p.trainable]
+    held = {p.name: "it cannot vary continuously" for p in device.parameters if not p.trainable}
+    ranges = {
+        s.initial: high - low for s, (low, high) in zip(device.states, device.bounds, strict=True)
+    }  # of the starts of states
     calls = 0
 
-    def values_of(x: FloatArray) -> FloatArray:
-        return np.asarray(np.where(log, start * np.exp(np.where(log, x - 1.0, 0.0)), scale * x))
-
-    def residual(x: FloatArray) -> FloatArray:
+    def residual(values: Mapping[str, float]) -> FloatArray:
         nonlocal calls
         calls += 1
-        changed = {p.name: float(v) for p, v in zip(fitted, values_of(x), strict=True)}
         try:
-            found = subject.reference(drive, drive.times, {**subject.values, **changed}, rtol=1e-7)
+            found = subject.reference(drive, drive.times, {**subject.values, **values}, rtol=1e-7)
         except (SimulationError, OverflowError):
             return np.full(len(measured.current), 1e3)
         return np.asarray(
             np.nan_to_num((found.i - measured.current) / size, nan=1e3, posinf=1e3, neginf=-1e3)
         )
 
-    lower, upper = [], []
-    for k, p in enumerate(fitted):
-        low, high = p.lower, p.upper
-        if log[k]:  # at most three decades away
-            lower.append(1.0 + max(-6.9, math.log(low / start[k]) if low > 0.0 else -6.9))
-            upper.append(1.0 + min(6.9, math.log(high / start[k]) if math.isfinite(high) else 6.9))
-        else:
-            lower.append(low / scale[k])
-            upper.append(high / scale[k])
-    x0 = np.where(log, 1.0, start / scale)  # logarithms from 1: differences are relative to x
-    bounds = (np.minimum(lower, x0 - 1e-9), np.maximum(upper, x0 + 1e-9))
-    first = float(np.sqrt(np.mean(residual(x0) ** 2)))
-    done = least_squares(residual, x0, bounds=bounds, diff_step=1e-4, max_nfev=EVALUATIONS, x_scale="jac")
-    errors = _errors(done.jac, done.fun) * np.where(log, values_of(done.x), scale)
-    new = {
-        p.name: float(np.clip(v, p.lower, p.upper)) for p, v in zip(fitted, values_of(done.x), strict=True)
-    }
+    first = float(np.sqrt(np.mean(residual({}) ** 2)))
+    begin = {**subject.values, **_closest_start(subject, residual)}
+    start = np.array([begin[p.name] for p in fitted])
+    space = _Space(fitted, start, ranges)
+
+    def named(x: FloatArray) -> dict[str, float]:
+        return {p.name: float(v) for p, v in zip(fitted, space.values(x), strict=True)}
+
+    done = least_squares(
+        lambda x: residual(named(x)), np.ones(len(fitted)), bounds=space.bounds, diff_step=1e-4,
+        max_nfev=EVALUATIONS, x_scale="jac",
+    )  # fmt: skip
+    errors = _errors(done.jac, done.fun) * space.slopes(done.x)
+    new = named(done.x)
+    ended = space.at_bound(done.x)
+    bound = {p.name: new[p.name] for p, at in zip(fitted, ended, strict=True) if at}
+    names = tuple(p.name for p in fitted)
     after = float(np.sqrt(np.mean(done.fun**2)))
-    return Fit(tuple(p.name for p in fitted), {**subject.values, **new}, errors, first, after, calls)
+    return Fit(
+        names, {**subject.values, **new}, errors, first, after, calls, held, bound, _alike(names, done.jac)
+    )
+
+
+def _closest_start(
+    subject: MemristorSubject, residual: Callable[[Mapping[str, float]], FloatArray]
+) -> dict[str, float]:
+    """Starts of the states inside of their bounds: of the first, the one of a few that comes closest."""
+    found = {}
+    for state, (low, high) in zip(subject.device.states, subject.device.bounds, strict=True):
+        inside = _INSIDE * (high - low)
+        found[state.initial] = float(np.clip(subject.values[state.initial], low + inside, high - inside))
+    name, (low, high) = subject.device.states[0].initial, subject.device.bounds[0]
+    tried = [found[name], *(low + share * (high - low) for share in _STARTS)]
+    sizes = [float(np.sum(residual({**found, name: value}) ** 2)) for value in tried]
+    found[name] = tried[int(np.argmin(sizes))]
+    return found
+
+
+def _alike(names: Sequence[str], jacobian: FloatArray) -> tuple[tuple[str, str, float], ...]:
+    """Pairs of parameters of which one undoes the other's change."""
+    lengths = np.linalg.norm(jacobian, axis=0)
+    unit = jacobian / np.where(lengths > 0.0, lengths, 1.0)
+    cosine = unit.T @ unit
+    pairs = [(abs(cosine[a, b]), a, b) for a in range(len(names)) for b in range(a)]
+    return tuple(
+        (names[b], names[a], float(cosine[a, b])) for c, a, b in sorted(pairs, reverse=True) if c > _ALIKE
+    )
 
 
 def _errors(jacobian: FloatArray, residuals: FloatArray) -> FloatArray:
@@ -190,11 +269,21 @@ def measure(subject: MemristorSubject, session: Session, measured: Measured, fin
     residuals = simulated - measured.current
     relative = float(np.sqrt(np.mean(residuals**2)) / size)
     findings.sheet.add("measured current", relative)
-    rows = [
-        (n, number(subject.values[n], 5), number(result.values[n], 5),
-         number(e, 2) if np.isfinite(e) else "not determined")
-        for n, e in zip(result.names, result.errors, strict=True)
-    ]  # fmt: skip
+    rows = []
+    for n, e in zip(result.names, result.errors, strict=True):
+        error = number(e, 2) if np.isfinite(e) else "not determined"
+        remark = "AT ITS BOUND" if n in result.bound else ""
+        rows.append((n, number(subject.values[n], 5), number(result.values[n], 5), error, remark))
+    rows += [(n, number(subject.values[n], 5), "held", "–", why) for n, why in result.held.items()]
+    remarks = ""
+    if result.bound:
+        remarks += f" At a bound, so that the errors mean little: {', '.join(result.bound)}."
+    lost = [n for n, e in zip(result.names, result.errors, strict=True) if not np.isfinite(e)]
+    if lost:
+        remarks += f" The data does not determine {', '.join(lost)}."
+    if result.alike:
+        pairs = ", ".join(f"{a} and {b} ({number(c, 4)})" for a, b, c in result.alike[:_SHOWN])
+        remarks += f" It hardly tells apart (cosine of their effects on the current): {pairs}."
     clock = (
         "with the times of the file"
         if measured.time is not None
@@ -203,11 +292,13 @@ def measure(subject: MemristorSubject, session: Session, measured: Measured, fin
     findings.add(
         "Measured data",
         Text(
-            f"{Path(measured.path).name}: {len(measured.voltage)} points, {clock}. The parameters are fitted "
-            "by least squares on the scipy integration of the equations, positive ones in their logarithms, "
-            f"from the set's values: the RMS residual falls from {percent(result.before)} to "
+            f"{Path(measured.path).name}: {len(measured.voltage)} points, {clock}. The parameters are "
+            "fitted by least squares on the scipy integration of the equations, in the logarithms of their "
+            "magnitudes where they have one sign, from the set's values and the closest of a few starts of "
+            "the state: "
+            f"the RMS residual falls from {percent(result.before)} to "
             f"{percent(result.after)} of the measured RMS in {result.evaluations} evaluations. ngspice with "
-            f"the fitted values is {percent(relative)} off."
+            f"the fitted values is {percent(relative)} off.{remarks}"
         ),
         Drawing(
             figure(
@@ -225,5 +316,5 @@ def measure(subject: MemristorSubject, session: Session, measured: Measured, fin
             ),
             "Left: measured and fitted loop. Right: residual of the current.",
         ),
-        Grid(("parameter", "start", "fitted", "standard error"), rows),
+        Grid(("parameter", "start", "fitted", "standard error", "remark"), rows),
     )  # fmt: skip

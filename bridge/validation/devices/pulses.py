@@ -28,7 +28,7 @@ PULSES = 30
 """Pulses in each direction."""
 EDGE = 0.1
 """Rise and fall of a pulse, as shares of its width."""
-_STEPS = 400
+_STEPS = 1000
 _TRIALS, _MOVED = 6, 0.3
 _INSIDE = 0.02  # of its range a state is kept away from its ends, where a window may hold it for ever
 
@@ -94,7 +94,8 @@ def train(subject: MemristorSubject, session: Session, values: Mapping[str, floa
     drive = pulse_drive(volts, width)
     bench = Bench(session, place(subject.placed, values), drive.duration)
     found = bench.run(drive, _STEPS * PULSES)
-    reference = subject.reference(drive, found.time, values, largest_step=width / 20.0)
+    between = np.linspace(0.0, drive.duration, PULSES + 1)[1:]
+    reference = subject.reference(drive, between, values, largest_step=width / 20.0)
     states = [_between(subject, values, t, drive) for t in (found, reference)]
     names = [s.name for s in subject.device.states]
     own = {**values, **dict(zip(names, states[0].T, strict=True))}
