@@ -92,8 +92,9 @@ def test_open_loop_is_off_by_the_spread_that_the_file_names(tmp_path: Path) -> N
         ("target={file: bom.csv, high: 0.9}", "target.high", "has no effect beside file"),
         ("programmer={kind: ideal, longest: 1s}", "programmer.longest", "has no effect with kind ideal"),
         ("programmer={kind: ideal, raise_voltage: 3V}", "programmer.raise_voltage", "has no effect"),
-        ("programmer={kind: open_loop, patience: 3}", "programmer.patience", "one round"),
-        ("programmer={kind: open_loop, max_rounds: 3}", "programmer.max_rounds", "one round"),
+        ("programmer={kind: open_loop, patience: 3}", "programmer.patience", "verifies nothing"),
+        ("programmer={kind: open_loop, max_rounds: 3}", "programmer.max_rounds", "verifies nothing"),
+        ("programmer={pulses: number}", "programmer.pulses", "computes widths"),
         ("programmer={kind: ideal}", "devices.cycle_noise", "use open_loop or write_verify"),
         ("devices.spread=[{parameters: [conductance], relative: 0.1}]", "devices.spread.0.parameters",
          "no parameter 'conductance'"),
@@ -114,3 +115,17 @@ def test_tables_may_begin_with_a_byte_order_mark_and_have_a_greatest_size(tmp_pa
     file.write_bytes(b"1" * (LARGEST_TABLE + 1))
     with pytest.raises(SpecError, match=r"bom.csv: has 8.0 MiB; give a table of at most 8 MiB"):
         read_table(file, (2, 2))
+
+
+def test_numbers_of_equal_pulses_end_within_half_a_step(tmp_path: Path) -> None:
+    """Each device gets the whole number of pulses that ends nearest; one more or one less is farther away."""
+    flags = ("array={rows: 2, columns: 2}", "devices={}", "programmer={kind: open_loop, pulses: number}")
+    array, settings = load_program(write(tmp_path), flags).build()
+    states = np.array([[0.55, 0.3], [0.42, 0.6]])  # two up, two down
+    wanted = array.conductances(states[..., None])
+    found = make_programmer("open_loop", array, settings).program(wanted, 0.5)
+    assert found.rounds == found.pulses.max() > 2
+    assert found.pulses.min() >= 1
+    step = np.abs(found.states - 0.5) / found.pulses  # of the state, on the average
+    assert (np.abs(found.states - states) < 0.75 * step).all()
+    assert (np.abs(found.states - states) > 1e-6).any()

@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,6 +38,8 @@ ReadNoise = Callable[[np.random.Generator, FloatArray], FloatArray]
 """What a read returns instead of the conductances `(rows, columns)` [S]."""
 
 
+SHORT = 0.02
+"""Width of pulses that are counted, as a share of the time in which the state crosses its range."""
 DISTURBANCE = 0.01
 """Speed of an unselected device over that of a selected one up to which a scheme is chosen by itself."""
 
@@ -88,6 +90,8 @@ class Settings:
         max_pulses: for one device.
         patience: rounds without a measured change after which a device gets no more pulses.
         realisation: how the devices' laws are simulated.
+        pulses: what an open-loop programmer computes: the `width` of one pulse, or the `number` of pulses of
+            the width `longest`, by default a fiftieth of the time in which the state crosses its range.
     """
 
     tolerance: float = 0.01
@@ -101,6 +105,7 @@ class Settings:
     max_pulses: int = 100
     patience: int = 4
     realisation: Realisation = "auto"
+    pulses: Literal["width", "number"] = "width"
 
     def __post_init__(self) -> None:
         wrong = [k for k in ("tolerance", "edge") if not 0.0 < getattr(self, k) < 1.0]
@@ -323,7 +328,8 @@ class Drive:
                     f"programming: {v:g} V does not {'raise' if sense > 0 else 'lower'} the state of a "
                     f"{device.kind}; choose another voltage"
                 )
-            longest.append(settings.longest or crossing_time(device, values, v))
+            share = SHORT if settings.pulses == "number" else 1.0
+            longest.append(settings.longest or share * crossing_time(device, values, v))
         edges = [settings.edge * t for t in longest]
         return cls((both[0], both[1]), (longest[0], longest[1]), (edges[0], edges[1]))
 

@@ -17,6 +17,8 @@ from bridge.updates.programming.base import (
     Settings,
     Timer,
 )
+from bridge.updates.programming.bench import Pulses
+from bridge.updates.programming.inverse import after
 from bridge.updates.programming.readout import hidden
 
 _MOVED = 0.02  # of the way to go: a smaller measured change is none
@@ -38,24 +40,60 @@ class Ideal(Programmer):
 
 
 class OpenLoop(Programmer):
-    """One round of pulses from the believed model and the states it is given, without a read."""
+    """Pulses from the believed model and the states it is given, without a read: one, or a number of them."""
 
     def _program(self, targets: FloatArray, states: FloatArray, rng: np.random.Generator) -> Programmed:
         array, timer = self.array, Timer()
         self.bench.states = states.copy()
-        self._renew(rng, 1)
         wanted = array.device.state_for(targets, array.believed)
-        chosen = np.ones(array.shape, dtype=bool)
         count = np.zeros(array.shape, dtype=np.int64)
-        for pulses in self._pulses(states, wanted, chosen, np.ones(array.shape)):
-            self.bench.pulse(pulses)
-            count += pulses.given
+        history = []
+        for number, given in enumerate(self._rounds(states, wanted), start=1):
+            self._renew(rng, number)
+            pulsed = np.zeros(array.shape, dtype=bool)
+            for pulses in given:
+                self.bench.pulse(pulses)
+                pulsed |= pulses.given
+            count += pulsed
+            present = array.conductances(self.bench.states)
+            history.append(_entry(number, pulsed, present, targets, self.within(present, targets), timer))
         final = self.bench.states.copy()
         reached = array.conductances(final)
         good = self.within(reached, targets)
-        return Programmed(
-            final, reached, reached, count, 1, good, (_entry(1, count > 0, reached, targets, good, timer),)
-        )
+        return Programmed(final, reached, reached, count, len(history), good, tuple(history))
+
+    def _rounds(self, states: FloatArray, wanted: FloatArray) -> list[list[Pulses]]:
+        """The pulses of every round, those that raise and those that lower."""
+        if self.settings.pulses == "width":
+            return [self._pulses(states, wanted, np.ones(wanted.shape, dtype=bool), np.ones(wanted.shape))]
+        drive, numbers = self.drive, []
+        for k, sense in enumerate((1.0, -1.0)):
+            mine = sense * (wanted - states[..., 0]) > 0.0
+            numbers.append(np.where(mine, self._number(states, wanted, k), 0))
+        return [
+            [
+                Pulses(v, np.where(n > done, width, 0.0), np.where(n > done, 1.0, 0.0), edge)
+                for n, v, width, edge in zip(numbers, drive.voltages, drive.longest, drive.edges, strict=True)
+            ]
+            for done in range(int(np.max(numbers)))
+        ]
+
+    def _number(self, states: FloatArray, wanted: FloatArray, way: int) -> NDArray[np.int64]:
+        """How many pulses of one kind bring each believed device nearest to a first state."""
+        device, drive, values = self.array.device, self.drive, self.array.believed
+        shape, wanted = wanted.shape, wanted.ravel()
+        full = np.ones(wanted.shape)
+        voltage, width = drive.voltages[way] * full, drive.longest[way] * full
+        now, found = states.reshape(wanted.size, -1), np.zeros(wanted.shape, dtype=np.int64)
+        nearest = np.abs(now[:, 0] - wanted)
+        for number in range(1, self.settings.max_pulses + 1):
+            now = after(device, voltage, width, full, drive.edges[way], now, values, self.bench.rest)
+            distance = np.abs(now[:, 0] - wanted)
+            if not (distance < nearest).any():
+                break
+            found = np.where(distance < nearest, number, found)
+            nearest = np.minimum(distance, nearest)
+        return found.reshape(shape)
 
 
 class WriteVerify(Programmer):

@@ -86,16 +86,20 @@ class ProgrammerSpec(Section):
     max_pulses: Annotated[int, Field(ge=1, description="for one device")] = 100
     patience: Annotated[int, Field(ge=1, description="rounds without a change until a device is left")] = 4
 
+    pulses: Annotated[
+        Literal["width", "number"],
+        Field(description="open_loop: the width of one pulse, or a number of pulses of the width `longest`"),
+    ] = "width"
+
     def idle(self) -> dict[str, str]:
         """Ideal writes have no pulses, open-loop ones no rounds."""
         if self.kind == "ideal":
             others = set(type(self).model_fields) - {"kind", "tolerance"}
             return without(sorted(others), "with kind ideal, which gives no pulses")
         if self.kind == "open_loop":
-            return without(
-                ("max_rounds", "max_pulses", "patience"), "with kind open_loop, which has one round"
-            )
-        return {}
+            few = ("max_pulses",) if self.pulses == "width" else ()
+            return without(("max_rounds", "patience", *few), "with kind open_loop, which verifies nothing")
+        return {"pulses": "with kind write_verify, which computes widths"}
 
     @field_validator("kind")
     @classmethod
