@@ -83,11 +83,11 @@ class OpenLoop(Programmer):
         device, drive, values = self.array.device, self.drive, self.array.believed
         shape, wanted = wanted.shape, wanted.ravel()
         full = np.ones(wanted.shape)
-        voltage, width = drive.voltages[way] * full, drive.longest[way] * full
+        voltage, width, edge = (v[way] * full for v in (drive.voltages, drive.longest, drive.edges))
         now, found = states.reshape(wanted.size, -1), np.zeros(wanted.shape, dtype=np.int64)
         nearest = np.abs(now[:, 0] - wanted)
         for number in range(1, self.settings.max_pulses + 1):
-            now = after(device, voltage, width, full, drive.edges[way], now, values, self.bench.rest)
+            now = after(device, voltage, width, full, edge, now, values, self.bench.rest)
             distance = np.abs(now[:, 0] - wanted)
             if not (distance < nearest).any():
                 break
