@@ -15,7 +15,8 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from bridge.ngspice.library import find_library
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 _BEGIN, _END = "<!-- benchmark {} -->", "<!-- end of {} -->"
+_STANDARD = ("full", "rounds", "json", "write", "repeated")
 _PACKAGES = ("numpy", "scipy", "PySpice")
 
 
@@ -36,13 +38,11 @@ class Settings:
     Attributes:
         full: all sizes; otherwise those that are measured within seconds.
         rounds: of every measurement; its median counts.
-        repeated: how often, in words, where it is not that.
         more: the module's own arguments.
     """
 
     full: bool = False
     rounds: int = 5
-    repeated: str = ""
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -65,11 +65,13 @@ class Table:
         name: identifies it in the JSON and on the page.
         caption: one or two sentences above it.
         rows: one mapping a row, all with the same keys, which are the headings.
+        repeated: how often it was measured, in words, where it is not the settings' number of rounds.
     """
 
     name: str
     caption: str
     rows: Sequence[Mapping[str, Any]]
+    repeated: str = ""
 
     def markdown(self) -> str:
         """The table in Markdown, numbers to three digits."""
@@ -105,13 +107,13 @@ def machine() -> dict[str, Any]:
     }
 
 
-def machine_line(settings: Settings) -> str:
-    """The machine in one sentence."""
+def machine_line(settings: Settings, repeated: str = "") -> str:
+    """The machine and how often something was measured, in one sentence."""
     m = machine()
     packages = ", ".join(f"{name} {m[name]}" for name in _PACKAGES)
     return (
         f"ngspice {m['ngspice']}{' with KLU' if m['KLU'] else ''}, Python {m['Python']}, {packages}; "
-        f"{m['cores']} cores, {m['processor']}; {settings.repeated or f'median of {settings.rounds} rounds'}."
+        f"{m['cores']} cores, {m['processor']}; {repeated or f'median of {settings.rounds} rounds'}."
     )
 
 
@@ -151,13 +153,13 @@ def exponent(sizes: Sequence[float], times: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
 
 
-def update_page(page: Path, tables: Sequence[Table], line: str) -> list[str]:
+def update_page(page: Path, tables: Sequence[Table], line: Callable[[str], str]) -> list[str]:
     """Put tables between their markers on a page.
 
     Args:
         page: a Markdown file with `<!-- benchmark NAME -->` and `<!-- end of NAME -->` around each place.
         tables: what to put there.
-        line: the machine and the rounds, below each.
+        line: what stands below each, the machine and how often it was measured; takes the table's own words.
 
     Returns:
         The names of tables that the page has no place for.
@@ -170,7 +172,7 @@ def update_page(page: Path, tables: Sequence[Table], line: str) -> list[str]:
         if first < 0 or last < first:
             missing.append(table.name)
             continue
-        text = f"{text[: first + len(begin)]}\n{table.markdown()}\n\n{line}\n{text[last:]}"
+        text = f"{text[: first + len(begin)]}\n{table.markdown()}\n\n{line(table.repeated)}\n{text[last:]}"
     page.write_text(text, encoding="utf-8")
     return missing
 
@@ -210,9 +212,17 @@ def command(
     made = parser(document)
     extend(made)
     given = vars(made.parse_args())
-    own = {k: v for k, v in given.items() if k not in ("full", "rounds", "json", "write", "repeated")}
-    settings = Settings(given["full"], given["rounds"], given.get("repeated", ""), own)
-    finish(tables(settings), settings, given["json"], given["write"])
+    own = {k: v for k, v in given.items() if k not in _STANDARD}
+    settings = Settings(given["full"], given["rounds"], own)
+    found = [replace(t, repeated=t.repeated or given.get("repeated", "")) for t in tables(settings)]
+    finish(found, settings, given["json"], given["write"])
+
+
+def defaults(extend: Callable[[argparse.ArgumentParser], None]) -> dict[str, Any]:
+    """A module's own arguments where none is given."""
+    made = parser(None)
+    extend(made)
+    return {k: v for k, v in vars(made.parse_args([])).items() if k not in _STANDARD}
 
 
 def finish(tables: Sequence[Table], settings: Settings, target: Path | None, write: bool) -> None:
@@ -220,13 +230,12 @@ def finish(tables: Sequence[Table], settings: Settings, target: Path | None, wri
     if target is not None and str(target) == "-":
         print(json.dumps(as_json(tables, settings), indent=1))
         return
-    print(machine_line(settings))
     for table in tables:
-        print(f"\n{table.markdown()}", flush=True)
+        print(f"\n{table.markdown()}\n\n{machine_line(settings, table.repeated)}", flush=True)
     if target is not None:
         target.write_text(json.dumps(as_json(tables, settings), indent=1) + "\n", encoding="utf-8")
     if write:
-        for name in update_page(PAGE, tables, machine_line(settings)):
+        for name in update_page(PAGE, tables, partial(machine_line, settings)):
             print(f"\n{PAGE.name} has no place for {name!r}")
 
 

@@ -2,9 +2,10 @@
 
     python -m benchmarks.suite [--full] [--rounds 3] [--json FILE] [--write] [NAME ...]
 
-Without `--full` every benchmark takes its smaller sizes, within three minutes in total. `benchmarks.results`
-(accuracies of the shipped experiments), `benchmarks.crossbar` (programming of arrays) and `benchmarks.scale`
-measure other things and are commands of their own.
+Without `--full` every benchmark takes its smaller sizes, within three minutes in total. With it, the largest
+networks (`scale`), arrays (`array`) and their programming (`crossbar`) are measured too. `benchmarks.results`
+(accuracies of the shipped experiments) and `benchmarks.peer` (another solver, which is not a dependency) are
+commands of their own.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from benchmarks.common import Settings, Table, finish, parser
 
 NAMES = ("yardstick", "gradient", "overhead", "workers", "solvers", "sizes")
+LARGE = ("scale", "array", "crossbar")
 
 
 def run(name: str, settings: Settings) -> list[Table]:
@@ -25,9 +27,9 @@ def run(name: str, settings: Settings) -> list[Table]:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "tables.json"
         code = (
-            "import json, sys; from benchmarks.common import Settings, plain; "
-            f"from benchmarks.{name} import tables; "
-            f"found = tables(Settings({settings.full}, {settings.rounds})); "
+            "import json, sys; from benchmarks.common import Settings, defaults, plain; "
+            f"import benchmarks.{name} as m; own = defaults(m.extend) if hasattr(m, 'extend') else {{}}; "
+            f"found = m.tables(Settings({settings.full}, {settings.rounds}, own)); "
             "json.dump([plain(t) for t in found], open(sys.argv[1], 'w'))"
         )
         subprocess.run([sys.executable, "-c", code, str(target)], check=True)
@@ -37,14 +39,15 @@ def run(name: str, settings: Settings) -> list[Table]:
 def main() -> None:
     """Run them and print the tables."""
     made = parser(__doc__)
-    made.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all by default")
+    every = (*NAMES, *LARGE)
+    made.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(every)}")
     made.set_defaults(rounds=3)
     given = made.parse_args()
-    if unknown := sorted({*given.names} - {*NAMES}):
-        made.error(f"no benchmark {unknown[0]!r}; choose from {', '.join(NAMES)}")
+    if unknown := sorted({*given.names} - {*every}):
+        made.error(f"no benchmark {unknown[0]!r}; choose from {', '.join(every)}")
     settings = Settings(given.full, given.rounds)
     found: list[Table] = []
-    for name in given.names or NAMES:
+    for name in given.names or (every if given.full else NAMES):
         print(f"{name} ...", file=sys.stderr, flush=True)
         found += run(name, settings)
     finish(found, settings, given.json, given.write)

@@ -15,7 +15,8 @@ import sys
 import numpy as np
 
 from benchmarks.common import Settings, Table, command, interleaved, median, ratio
-from benchmarks.overhead import Step, samples
+from benchmarks.overhead import Step
+from benchmarks.scale import Images
 from bridge.estimators import Equilibrium
 from bridge.losses import make_loss
 from bridge.plans import Settling, StaticPlan
@@ -39,7 +40,9 @@ def tables(settings: Settings) -> list[Table]:
     plan = StaticPlan(network, Settling(400e-9, 4e-9, 1e-12))
     loss = make_loss("cross_entropy", scale=10.0)
     with Simulator(plan, workers=1) as one, Simulator(plan, workers=2) as two:
-        batch = one.batch(*samples(network, 16))
+        images = Images.of(8)
+        inputs, labels = images.inputs[:16], images.targets[:16]
+        batch = one.batch(inputs, labels)
         steps = {n: Step(s, batch, loss, Equilibrium(1e-6)) for n, s in (("one", one), ("two", two))}
         spins = {"one loop": lambda: spin(1), "two loops": lambda: spin(2)}
         found = interleaved({**steps, **spins}, settings.rounds)

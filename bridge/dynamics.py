@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bridge.benches import Bench, ChargeBench
 from bridge.families import device_families, told_values, typical_sizes
+from bridge.free import FreeCircuit
 from bridge.groups import Columns, Group, Names, Playback, columns, make_group, pick
 from bridge.ngspice import openvaf
 from bridge.ngspice.drives import Signals
@@ -29,6 +30,7 @@ from circuits.devices.passive import RESISTOR
 from circuits.folding import Folded, fold
 from circuits.netlist import Realisation, build_deck, contexts
 from circuits.network import Network
+from circuits.reduction import Reduction, reduce_network
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -67,6 +69,7 @@ class DynamicPlan:
         options: tolerances and methods; the default keeps the time points independent of parameters.
         realisation: how symbolic laws are simulated: `behavioural` (`B` sources), `veriloga` (generated
             modules), or `auto`: as the devices prefer and this machine can.
+        reduce: load conductances at nodes of known voltage as Norton equivalents, which changes no waveform.
     """
 
     network: Network
@@ -75,6 +78,7 @@ class DynamicPlan:
     from_rest: bool = True
     options: SolverOptions = FIXED_GRID
     realisation: Realisation = "auto"
+    reduce: bool = True
 
     def __call__(self) -> DynamicPhases:
         """Load the network in this process's engine."""
@@ -97,15 +101,28 @@ class DynamicPlan:
         """The network of simple elements."""
         return self.network.flat()
 
-    def saves(self) -> tuple[str, ...]:
-        """Vectors to keep: node voltages, branch currents and states that a gradient may need."""
-        nodes = [f"v({n})" for n in self.flat.nodes]
+    def saves(self, network: Network | None = None) -> tuple[str, ...]:
+        """Vectors to keep: node voltages, branch currents and states that a gradient may need.
+
+        Args:
+            network: flat; what is loaded in place of the plan's own.
+        """
+        flat = network or self.flat
+        wanted = {*flat.probes, *(t.element for t in flat.trainable)}
+        nodes = [f"v({n})" for n in flat.nodes]
         currents = [
-            _SENSED[e.device.kind].format(e.name) for e in self.flat.elements if e.device.kind in _SENSED
+            _SENSED[e.device.kind].format(e.name)
+            for e in flat.elements
+            if e.device.kind in _SENSED and (e.device.kind != "voltage_source" or e.name in wanted)
         ]
-        states = [f"v({state_node(e.name, s.name)})" for e in self.flat.elements for s in e.device.states]
-        inner = [name for e in mosfets(self.flat.elements) for name in vectors(e)]
+        states = [f"v({state_node(e.name, s.name)})" for e in flat.elements for s in e.device.states]
+        inner = [name for e in mosfets(flat.elements) for name in vectors(e)]
         return tuple(n.lower() for n in (*nodes, *currents, *states, *inner))
+
+    @cached_property
+    def reduction(self) -> Reduction | None:
+        """What is loaded in place of the whole network; `None` where it is the network itself."""
+        return reduce_network(self.flat) if self.reduce else None
 
     @cached_property
     def realised(self) -> Realisation:
@@ -113,7 +130,7 @@ class DynamicPlan:
         return openvaf.usable(self.realisation, self.network)
 
     def deck(self, network: Network | None = None) -> Deck:
-        """The deck of the free phase, or of a network with the same saved vectors."""
+        """The deck of the whole network, or of one with the same saved vectors."""
         chosen = network or self.network
         return build_deck(
             chosen,
@@ -123,8 +140,21 @@ class DynamicPlan:
             realisation=self.realised,
         )
 
+    def loaded_deck(self) -> Deck:
+        """The deck of the free phase, with a current source at every output."""
+        found = self.reduction
+        network = self.network if found is None else found.network
+        deck = build_deck(
+            network,
+            with_solver(self.options, network, "transient"),
+            saves=self.saves(None if found is None else network),
+            time_scale=self.duration,
+            realisation=self.realised,
+        )
+        return deck if found is None else replace(deck, notes=(found.note,))
+
     def targets(self) -> tuple[str, ...]:
-        """What to alter in the loaded circuit, one for each trainable parameter."""
+        """What to alter in the whole network, one for each trainable parameter."""
         known = contexts(self.flat, self.duration, self.realised)
         found = []
         for entry in self.flat.trainable:
@@ -164,11 +194,22 @@ class AdjointPhase:
         signals: nudges and playback, reversed in time.
         span: its duration [s].
         scales: the scale of every adjoint state by element and state.
+        coarser: how many times longer its steps are than those of the free phase.
     """
 
     signals: list[Signals]
     span: float
     scales: Scales
+    coarser: float = 1.0
+
+
+@dataclass
+class _Kept:
+    """A group, the parameters it follows (name, rows in the group, places among all) and those it has."""
+
+    group: Group
+    followed: list[tuple[str, IntArray, IntArray]]
+    written: FloatArray | None = None
 
 
 def score(loss: Any, time: FloatArray, outputs: FloatArray) -> FloatArray:
@@ -195,9 +236,10 @@ class DynamicPhases:
     def __init__(self, plan: DynamicPlan, session: Session | None = None) -> None:
         self.plan = plan
         self.session = session or Session()
-        self.circuit: Circuit = self.session.load(plan.deck())
         flat = plan.flat
         self.targets = plan.targets()
+        self._free = FreeCircuit(plan, self.session, self.targets)
+        self.circuit = self._free.circuit
         self.families = device_families(flat)
         kinds = {device.kind for device, _, _ in self.families}
         self.source_currents = not plan.from_rest or "voltage_source" in kinds
@@ -207,11 +249,14 @@ class DynamicPhases:
         self._followed: tuple[Names, IntArray, FloatArray] | None = None
         self._written: FloatArray | None = None  # the parameters that the adjoint circuit has
         self._valued: Network | None = None
-        self._groups: dict[Names, tuple[Group, list[tuple[str, IntArray, IntArray]]]] = {}
+        self._groups: dict[Names, _Kept] = {}
+        self._near: dict[int, tuple[Names, _Kept]] = {}  # by the identity of the names
         self._playback: list[Playback] | None = None
         self._columns = Columns.of([])
         self._folded: Folded | None = None
         self._resistors: Names = ()
+        self._held: Names | None = None
+        self._unfolded: Names | None = None
         self.extra: dict[str, Circuit] = {}  # circuits that estimators keep loaded
         self._transistors: Played | None = None
         self._benches: dict[tuple[str, ...], Bench | ChargeBench] = {}
@@ -219,7 +264,7 @@ class DynamicPhases:
     def update(self, state: Any) -> None:
         """Write the trainable parameters `(n_trainable,)` into the loaded circuits."""
         values = np.array(state, dtype=float)
-        self.circuit.alter(self.targets, self.alter_values(values))
+        self._free.update(values, self.alter_values(values))
         self.parameters = values
         self._valued = None
 
@@ -246,8 +291,17 @@ class DynamicPhases:
 
     def free(self, drives: Signals | None) -> Waveforms:
         """The free phase, with the driven sources playing `drives`."""
-        signals = [drives] if drives is not None and len(drives.sources) else []
-        return self.circuit.transient(signals, self.plan.duration, self.plan.step, uic=self.plan.from_rest)
+        return self._free.run(drives)
+
+    def nudged(self, drives: Signals | None, times: FloatArray, currents: FloatArray) -> Waveforms:
+        """The free circuit with currents injected at its outputs as time goes forward.
+
+        Args:
+            drives: of the driven sources.
+            times: of the currents, `(n_times,)` [s].
+            currents: `(n_times, n_outputs)` [A].
+        """
+        return self._free.run(drives, Signals(tuple(range(currents.shape[1])), currents, times))
 
     def evaluate(self, batch: Any, loss: Any) -> tuple[FloatArray, FloatArray]:
         """Losses `(n,)` and scores `(n, n_scores)` of the free phases of a batch."""
@@ -276,6 +330,17 @@ class DynamicPhases:
 
     def group(self, names: Names) -> Group:
         """Elements of one device with their present parameter values; kept between calls."""
+        near = self._near.get(id(names))
+        if near is None or near[0] is not names:  # tuples of thousands of names are slow to compare
+            near = self._near[id(names)] = names, self._grouped(names)
+        kept = near[1]
+        if kept.written is not self.parameters:
+            kept.written = self.parameters
+            for parameter, own, places in kept.followed:
+                kept.group.values[parameter][own] = self.parameters[places]
+        return kept.group
+
+    def _grouped(self, names: Names) -> _Kept:
         kept = self._groups.get(names)
         if kept is None:
             flat = self.plan.flat
@@ -288,11 +353,8 @@ class DynamicPhases:
                     pair[0].append(rows[entry.element])
                     pair[1].append(place)
             followed = [(name, np.array(r), np.array(p)) for name, (r, p) in live.items()]
-            kept = self._groups[names] = make_group(elements[0].device, elements), followed
-        group, followed = kept
-        for parameter, own, places in followed:
-            group.values[parameter][own] = self.parameters[places]
-        return group
+            kept = self._groups[names] = _Kept(make_group(elements[0].device, elements), followed)
+        return kept
 
     @cached_property
     def family_names(self) -> list[Names]:
@@ -311,6 +373,7 @@ class DynamicPhases:
         if self._adjoint is None:
             whole = adjoint(self.plan.flat, self.charges)
             folded = self._folded = fold(whole.network)
+            self._held = self._unfolded = None
             made = replace(whole, network=folded.network)
             self._adjoint = made, self.session.load(adjoint_deck(self.plan, made))
             self._resistors = tuple(
@@ -333,27 +396,28 @@ class DynamicPhases:
         self._written = self.parameters
 
     def unfold(self, waves: Waveforms) -> Waveforms:
-        """Adjoint signals with those that folding took away: nodes at zero, and the currents there."""
+        """Adjoint signals with the currents of sources that folding took away, where they are needed."""
         folded = self._folded
-        if folded is None or not folded.nodes:
+        if folded is None or not folded.nodes or not self.source_currents:
             return waves
-        nodes, sources = self._folded_names
-        zeros = np.zeros((len(waves), len(nodes)))
-        if not self.source_currents:
-            return Waveforms(
-                waves.time, np.hstack([waves.values, zeros]), waves.names + nodes, attrs=waves.attrs
-            )
-        voltages = pick(waves.values, columns(waves.names, tuple(f"v({n})".lower() for n in folded.ends)))
+        voltages = pick(waves.values, columns(waves.names, self._folded_ends))
         currents = folded.currents(voltages, self.group(folded.parts).values["conductance"])
-        values = np.hstack([waves.values, zeros, currents])
-        return Waveforms(waves.time, values, waves.names + nodes + sources, attrs=waves.attrs)
+        if self._unfolded is None:
+            self._unfolded = (*waves.names, *(f"i(v{s})".lower() for s in folded.sources))
+        return Waveforms(waves.time, np.hstack([waves.values, currents]), self._unfolded, attrs=waves.attrs)
 
     @cached_property
-    def _folded_names(self) -> tuple[Names, Names]:
-        folded = self._folded
-        assert folded is not None
-        nodes = tuple(f"v({n})".lower() for n in folded.nodes)
-        return nodes, tuple(f"i(v{s})".lower() for s in folded.sources)
+    def _folded_ends(self) -> Names:
+        assert self._folded is not None
+        return tuple(f"v({n})".lower() for n in self._folded.ends)
+
+    @property
+    def held(self) -> Names:
+        """Adjoint signals that are zero: the nodes that folding made ground."""
+        if self._held is None:
+            folded = self._folded
+            self._held = () if folded is None else tuple(f"v({n})".lower() for n in folded.nodes)
+        return self._held
 
     @property
     def valued(self) -> Network:
@@ -363,7 +427,12 @@ class DynamicPhases:
         return self._valued
 
     def adjoint_phase(
-        self, waves: Waveforms, nudges: Signals, end: float | None = None, length: float | None = None
+        self,
+        waves: Waveforms,
+        nudges: Signals,
+        end: float | None = None,
+        length: float | None = None,
+        coarser: float = 1.0,
     ) -> AdjointPhase:
         """What an adjoint phase plays.
 
@@ -372,6 +441,7 @@ class DynamicPhases:
             nudges: `+e` reversed in time, for the outputs.
             end: free time at which it begins [s]; the end of the transient when left out.
             length: for how long it runs [s]; to the start of the transient when left out.
+            coarser: how many times longer its steps are than those of the free phase.
         """
         sources, values, scales = self.playback(waves)
         signals = [nudges]
@@ -380,12 +450,14 @@ class DynamicPhases:
             if end is not None:
                 reverse = reverse - (self.plan.duration - end)
             signals.append(Signals(sources, values[::-1].copy(), reverse, order=3))
-        return AdjointPhase(signals, length or end or self.plan.duration, scales)
+        return AdjointPhase(signals, length or end or self.plan.duration, scales, coarser)
 
     def adjoint(self, phase: AdjointPhase) -> Waveforms:
         """The adjoint signals over `tau`."""
         circuit = self.adjoint_circuit()[1]
-        return self.unfold(circuit.transient(phase.signals, phase.span, self.plan.step, uic=True))
+        step = min(phase.coarser * self.plan.step, phase.span)
+        found = circuit.transient(phase.signals, phase.span, step, uic=True, coarser=phase.coarser)
+        return self.unfold(found)
 
     def playback(self, waves: Waveforms) -> tuple[tuple[int, ...], FloatArray, Scales]:
         """What the adjoint network plays back, in the free phase's own time.

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from bridge.identity import kept
 from bridge.waveforms import Waveforms
 from circuits.adjoint import Adjoint, AdjointBranch, playback_source
 from circuits.devices.base import Device, Element
@@ -34,15 +35,20 @@ def branch(waves: Waveforms, p: str, n: str) -> FloatArray:
     return plus - (zero if n == GROUND else waves[f"v({n})".lower()])
 
 
-@lru_cache(maxsize=1024)
-def columns(names: Names, wanted: Names) -> IntArray:
+@kept
+def columns(names: Names, wanted: Names, held: Names = ()) -> IntArray:
     """The column of every wanted signal, `(len(wanted),)`; ground's is the one behind the last.
+
+    Args:
+        names: of the signals.
+        wanted: names of some of them.
+        held: names of signals that are zero, as ground is.
 
     Raises:
         KeyError: a signal is not among the names.
     """
     places = {name: k for k, name in enumerate(names)}
-    places[_GROUND] = len(names)
+    places |= dict.fromkeys((_GROUND, *held), len(names))
     found = np.array([places[w] for w in wanted], dtype=np.int64)
     found.flags.writeable = False
     return found
@@ -227,4 +233,6 @@ class Columns:
 
     def summed(self, values: FloatArray) -> FloatArray:
         """What the sources play, `(n_points, n_sources)`, of columns `(n_points, n_columns)`."""
-        return values if self.sums is None else np.asarray((self.sums @ values.T).T)
+        if self.sums is None:
+            return values
+        return np.add.reduceat(values[:, self.sums.indices], self.sums.indptr[:-1], axis=1)

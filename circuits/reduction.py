@@ -54,7 +54,8 @@ class Known:
         drives = {d.source: k for k, d in enumerate(network.drives)}
         sources: dict[str, list[Element]] = {}
         for element in network.elements:
-            if element.device.kind == "voltage_source" and element.name not in left_out:
+            steady = element.driven or bool(element.device.parameters)  # no waveform of its own
+            if element.device.kind == "voltage_source" and steady and element.name not in left_out:
                 for node in element.nodes:
                     sources.setdefault(node, []).append(element)
         terms: dict[str, tuple[dict[int, float], float]] = {GROUND: ({}, 0.0)}
@@ -87,7 +88,11 @@ class Known:
 
     def voltages(self, drives: FloatArray) -> FloatArray:
         """Their voltages `(n_samples, n_known)` [V] for drives `(n_samples, n_drives)`."""
-        return np.asarray((self.levels.T @ drives.T).T + self.offsets)
+        return np.asarray((self._by_node @ drives.T).T + self.offsets)
+
+    @cached_property
+    def _by_node(self) -> Any:
+        return self.levels.T.tocsr()
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,9 @@ from bridge.transistors import check_transistors, checked_way
 from bridge.waveforms import Waveforms
 from circuits.adjoint import adjoint
 
+_LONGER = 1.25  # steps of adjoint phases whose error is smooth
+_SMOOTH = 0.2  # change of a smooth error from one time point to the next, as a share of its peak
+
 Found = tuple[float, FloatArray, FloatArray]
 """A sample's loss, gradient `(n_trainable,)` and score."""
 _EVEN = 1e-6  # relative difference of steps that count as equal
@@ -130,6 +133,17 @@ def nudge_factor(phases: DynamicPhases, waves: Waveforms, loss: WaveformValue) -
     return phases.largest_conductance / peak if peak > 0.0 else 1.0
 
 
+def _coarser(nudges: Signals) -> float:
+    """How many times longer the steps of an adjoint phase may be than those of the free one.
+
+    The free phase resolves fast changes that the adjoint one, linear and driven by a smooth error, does not
+    have; most of a gradient's error is the free phase's. Jumps and peaks of the error need its own steps.
+    """
+    values = nudges.values
+    jump, peak = np.abs(np.diff(values, axis=0)).max(initial=0.0), np.abs(values).max(initial=0.0)
+    return _LONGER if jump <= _SMOOTH * peak else 1.0
+
+
 @dataclass(frozen=True)
 class Job:
     """A piece of a sample's error that an adjoint phase carries back.
@@ -158,7 +172,8 @@ def reverse_phases(phases: DynamicPhases, jobs: Sequence[Job]) -> Callable[[], l
         nudges = error_signal(job.waves, loss, part, phases.plan.step, probes)
         factor = nudge_factor(phases, job.waves, loss)
         small = Signals(nudges.sources, nudges.values * factor, nudges.times)
-        ready.append(phases.adjoint_phase(job.waves, small, part.end, part.length))
+        coarser = 1.0 if loss.terminal.any() else _coarser(nudges)
+        ready.append(phases.adjoint_phase(job.waves, small, part.end, part.length, coarser))
         found.append(loss)
         factors.append(factor)
     replies = [phases.adjoint(one) for one in ready]
@@ -181,7 +196,8 @@ def _pairing(
 ) -> Trajectories:
     rest, part = phases.plan.from_rest, job.part
     reply = part.padded(reply)
-    pairing = meet(job.waves, reply, part.end, scales=scales, tail=tail, from_rest=rest)
+    more = {"scales": scales, "tail": tail, "from_rest": rest, "held": phases.held}
+    pairing = meet(job.waves, reply, part.end, **more)
     if loss.terminal.any():  # the first interval's integral is the backward Euler step's
         pairing["weights"][0] = reply.time[0]
     return Trajectories(**pairing)

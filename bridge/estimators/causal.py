@@ -19,7 +19,6 @@ from bridge.errors import UnsupportedElementError
 from bridge.estimators.adjoint import Found, NudgedEstimator
 from bridge.estimators.base import DynamicBatch
 from bridge.losses.waveform import WaveformLoss
-from bridge.ngspice.drives import Signals
 from bridge.quadrature import trapezoid_weights
 
 
@@ -47,11 +46,9 @@ class CausalTask:
         if peak == 0.0:
             return found.value, np.zeros(len(phases.targets)), shown
         beta = self.relative_beta * float(np.abs(free * phases.parameters).max()) / peak
-        first = len(plan.network.drives)
         squares = []
         for sign in (1.0, -1.0):
-            nudges = Signals(tuple(range(first, first + error.shape[1])), -sign * beta * error, waves.time)
-            reply = phases.circuit.transient([drives, nudges], plan.duration, plan.step, uic=plan.from_rest)
+            reply = phases.nudged(drives, waves.time, -sign * beta * error)
             squares.append(trapezoid_weights(reply.time) @ conductances.across(reply) ** 2)
         return found.value, np.asarray((squares[0] - squares[1]) / (4.0 * beta)), shown
 

@@ -36,7 +36,7 @@ def linear_plan(plan: StaticPlan) -> DynamicPlan:
     """The plan whose phases know every signal that a gradient may need."""
     network = plan.circuit()
     analysis: Analysis = "operating_point" if plan.settling is None else "transient"
-    return DynamicPlan(network, 1.0, 1.0, options=with_solver(plan.options, network, analysis))
+    return DynamicPlan(network, 1.0, 1.0, options=with_solver(plan.options, network, analysis), reduce=False)
 
 
 class LinearisedPhases(DynamicPhases):
@@ -70,10 +70,10 @@ class LinearisedPhases(DynamicPhases):
         return self.unfold(Waveforms(np.zeros(1), found[None], circuit.deck.saves))
 
 
-def paired(free: Waveforms, adjoint: Waveforms) -> Trajectories:
+def paired(free: Waveforms, adjoint: Waveforms, held: tuple[str, ...] = ()) -> Trajectories:
     """Two operating points as trajectories: two equal samples, of which the first has the weight one.
 
-    All rates are zero.
+    All rates are zero; so are the adjoint signals `held`.
     """
     times = np.array([0.0, 1.0])
     return Trajectories(
@@ -84,6 +84,7 @@ def paired(free: Waveforms, adjoint: Waveforms) -> Trajectories:
         scales={},
         tail=np.zeros(len(adjoint.names)),
         from_rest=False,
+        held=held,
     )
 
 
@@ -120,7 +121,7 @@ class OperatingPointTask:
                 continue
             factor = size / float(np.abs(error).max())
             reply = here.respond(free, factor * error)
-            total += gradients(here, paired(free, reply)) / factor
+            total += gradients(here, paired(free, reply, here.held)) / factor
         return losses, outputs, total
 
 

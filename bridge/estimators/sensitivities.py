@@ -18,6 +18,7 @@ from scipy import sparse
 from bridge.dynamics import DynamicPhases
 from bridge.errors import UnsupportedElementError
 from bridge.groups import Group, Names, columns, pick, with_ground
+from bridge.identity import kept
 from bridge.quadrature import derivative, interpolation_matrix, products, trapezoid_weights
 from bridge.waveforms import Waveforms
 from circuits.adjoint import adjoint_state
@@ -46,6 +47,7 @@ class Trajectories:
         tail: integral of every adjoint signal after the end (free phases that start from an operating
             point), `(n_adjoint_signals,)`; zero for those from rest.
         from_rest: whether the free phase started from the elements' initial conditions.
+        held: names of adjoint signals that are zero and not among the others.
     """
 
     free: Waveforms
@@ -55,6 +57,7 @@ class Trajectories:
     scales: dict[tuple[str, str], float]
     tail: FloatArray
     from_rest: bool = True
+    held: Names = ()
 
     def inner(self, free: FloatArray, signal: FloatArray, tail: FloatArray | float = 0.0) -> FloatArray:
         """`integral free(T - tau) signal(tau)` for signals `(n, k)`, `(k,)`, with its tail."""
@@ -73,8 +76,8 @@ class Trajectories:
             adjoint_ends: signals at the ends of each adjoint branch.
             rate: take `du/dt` instead of `u`; it is zero before the start of the transient.
         """
-        used, (p, n) = _used(self.free.names, free_ends)
-        replying, (q, m) = _used(self.adjoint.names, adjoint_ends)
+        used, (p, n) = _used(self.free.names, *free_ends)
+        replying, (q, m) = _used(self.adjoint.names, *adjoint_ends, self.held)
         signal = self.free.values[:, used]
         signal = self._reversed(derivative(self.free.time, signal) if rate else signal)
         reply = self.adjoint.values[:, replying]
@@ -92,7 +95,7 @@ class Trajectories:
 
     def replies(self, names: Names) -> tuple[FloatArray, FloatArray]:
         """Adjoint signals `(n_points, k)`, and their integrals after the end `(k,)`."""
-        places = columns(self.adjoint.names, names)
+        places = columns(self.adjoint.names, names, self.held)
         return pick(self.adjoint.values, places), np.append(self.tail, 0.0)[places]
 
     def across(self, ends: Port) -> tuple[FloatArray, FloatArray]:
@@ -111,10 +114,12 @@ class Trajectories:
         return value[:, 0], float(tail[0])
 
 
-@lru_cache(maxsize=64)
-def _used(names: Names, ends: Port) -> tuple[IntArray, tuple[IntArray, IntArray]]:
+@kept
+def _used(
+    names: Names, one: Names, other: Names, held: Names = ()
+) -> tuple[IntArray, tuple[IntArray, IntArray]]:
     """The columns that branches end at, and each end as a position among them, behind the last for ground."""
-    plus, minus = (columns(names, e) for e in ends)
+    plus, minus = columns(names, one, held), columns(names, other, held)
     every, place = np.unique(np.concatenate([plus, minus]), return_inverse=True)
     return every[every < len(names)], (place[: len(plus)], place[len(plus) :])
 

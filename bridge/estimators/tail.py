@@ -48,7 +48,7 @@ def adjoint_tail(
         device = network.element(name).device
         scale = next(s.scale for s in device.states if s.name == state)
         factor[f"v({adjoint_state(name, state)})".lower()] = k / scale
-    now = {
+    now = dict.fromkeys(phases.held, 0.0) | {
         name: float(value) * factor.get(name, 1.0)
         for name, value in zip(adjoint.names, adjoint.final, strict=True)
     }

@@ -147,7 +147,12 @@ def wave_plan(spec: ExperimentSpec, network: Network) -> DynamicPlan:
         FIXED_GRID, reltol=engine.reltol, abstol=engine.abstol, vntol=engine.vntol, klu=engine.klu
     )
     return DynamicPlan(
-        network, analysis.duration, analysis.provisional_step, analysis.start == "rest", options
+        network,
+        analysis.duration,
+        analysis.provisional_step,
+        analysis.start == "rest",
+        options,
+        reduce=bool(getattr(spec.circuit, "reduce", True)),
     )
 
 

@@ -16,7 +16,6 @@ from bridge.experiment.build import make_batch
 from bridge.experiment.data import DataSet
 from bridge.experiment.store import write_atomic, write_json_atomic, write_parquet_atomic
 from bridge.experiment.waves import WaveSet
-from bridge.ngspice.drives import Signals
 from bridge.phases import StaticPhases
 from bridge.plans import StaticPlan
 from bridge.quadrature import trapezoid_weights
@@ -87,13 +86,7 @@ class DynamicSampleTask:
         peak = float(np.abs(error).max())
         level = float(np.median(phases.parameters)) * float(np.abs(outputs).max())
         beta = self.relative_beta * level / peak if peak > 0 else 0.0
-        first = len(plan.network.drives)
-        sources = tuple(range(first, first + error.shape[1]))
-        for sign in (1.0, -1.0):
-            nudge = Signals(sources, -sign * beta * error, waves[0].time)
-            waves.append(
-                phases.circuit.transient([drives, nudge], plan.duration, plan.step, uic=plan.from_rest)
-            )
+        waves += [phases.nudged(drives, waves[0].time, -s * beta * error) for s in (1.0, -1.0)]
         names = [f"v({n})".lower() for n in plan.network.nodes]
         kept = [
             Waveforms(w.time, np.stack([w[n] for n in names], axis=1), tuple(names), attrs=w.attrs)
@@ -176,7 +169,12 @@ def plain_netlist(plan: StaticPlan | DynamicPlan, network: Network, values: Any)
     """
     if isinstance(plan, DynamicPlan):
         times, waves = values
-        deck = build_deck(network, plan.options, nudges=False, time_scale=plan.duration)
+        reduced = replace(plan, network=network).reduction
+        loaded = network if reduced is None else reduced.network
+        deck = build_deck(loaded, plan.options, nudges=False, time_scale=plan.duration)
+        if reduced is not None:
+            deck = replace(deck, notes=(reduced.note,))
+            waves = reduced.sources(waves, reduced.matrix(reduced.values))
         played = {
             source: "pwl("
             + " ".join(f"{spice_number(t)} {spice_number(v)}" for t, v in zip(times, w, strict=True))

@@ -57,6 +57,12 @@ def without(keys: Iterable[str], why: str) -> dict[str, str]:
     return dict.fromkeys(keys, why)
 
 
+Reduce = Annotated[
+    bool, Field(description="load conductances at nodes of known voltage as Norton equivalents, exactly")
+]
+"""Whether a circuit is reduced before it is loaded (`circuits.reduction`)."""
+
+
 class DiodeSpec(Section):
     """The diodes that make the nodes nonlinear."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from bridge.experiment.section import ConductanceSpec, DiodeSpec, Section
+from bridge.experiment.section import ConductanceSpec, DiodeSpec, Reduce, Section
 from bridge.experiment.source import ExistingFile
 from bridge.experiment.spec_clln import CLLNSpec, CoupledLearningSpec
 from bridge.experiment.spec_devices import DevicesSpec, ProgrammingSpec, RobustnessSpec, SynapseSpec
@@ -56,9 +56,7 @@ class LayeredSpec(Section):
     diode: DiodeSpec = DiodeSpec()
     conductance: ConductanceSpec = ConductanceSpec()
     synapse: SynapseSpec = SynapseSpec()
-    reduce: Annotated[
-        bool, Field(description="load conductances at nodes of known voltage as Norton equivalents, exactly")
-    ] = True
+    reduce: Reduce = True
 
     def idle(self) -> dict[str, str]:
         """Memristors have a range of their own."""
@@ -85,9 +83,7 @@ class GraphSpec(Section):
     diode: DiodeSpec = DiodeSpec()
     conductance: ConductanceSpec = ConductanceSpec()
     synapse: SynapseSpec = SynapseSpec()
-    reduce: Annotated[
-        bool, Field(description="load conductances at nodes of known voltage as Norton equivalents, exactly")
-    ] = True
+    reduce: Reduce = True
 
     def idle(self) -> dict[str, str]:
         """Memristors have a range of their own."""

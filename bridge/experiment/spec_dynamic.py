@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from bridge.experiment.section import ConductanceSpec, DiodeSpec, Section
+from bridge.experiment.section import ConductanceSpec, DiodeSpec, Reduce, Section
 from bridge.experiment.source import ExistingFile
 from bridge.units import Farads, Henries, Number, Seconds, Siemens, Volts, parse_quantity
 
@@ -51,6 +51,7 @@ class RLCSpec(Section):
     ]
     diode: DiodeSpec = DiodeSpec()
     conductance: ConductanceSpec = ConductanceSpec()
+    reduce: Reduce = True
 
 
 def _bound(value: Any) -> Any:
@@ -94,6 +95,7 @@ class NetlistSpec(Section):
         list[str | TrainableSpec],
         Field(description="elements whose parameters learn", default_factory=list),
     ]
+    reduce: Reduce = True
 
 
 class WaveformFileSpec(Section):

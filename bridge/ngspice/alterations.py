@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,8 @@ class TargetList:
 
     targets: Sequence[str]
     places: IntArray
-    _whole: list[tuple[slice, bytes]] | None = None
+    _texts: list[bytes] | None = None
+    _whole: list[tuple[slice, bytes]] = field(default_factory=list)
 
     def commands(self, which: IntArray, numbers: Sequence[bytes]) -> Iterator[tuple[slice, bytes]]:
         """Commands that set some of the targets, and which of those each one sets.
@@ -62,20 +63,19 @@ class TargetList:
             which: positions in the list, increasing.
             numbers: their new values as ngspice reads them.
         """
+        if self._texts is None:
+            self._texts = [b"alter %b = %%b" % t.replace("%", "%%").encode() for t in self.targets]
+            self._whole = _forms(self._texts)
+        forms = self._whole
         if len(which) < len(self.targets):
-            forms = _forms([self.targets[k] for k in which])
-        elif self._whole is None:
-            forms = self._whole = _forms(self.targets)
-        else:
-            forms = self._whole
+            forms = _forms([self._texts[k] for k in which.tolist()])
         for part, form in forms:
             yield part, form % tuple(numbers[part])
 
 
-def _forms(targets: Sequence[str]) -> list[tuple[slice, bytes]]:
-    """Commands with a place for every number."""
+def _forms(texts: Sequence[bytes]) -> list[tuple[slice, bytes]]:
+    """Commands with a place for every number, of those of single targets."""
     found: list[tuple[slice, bytes]] = []
-    texts = [b"alter %b = %%b" % t.replace("%", "%%").encode() for t in targets]
     start, length = 0, 0
     for k, text in enumerate(texts):
         size = len(text) + _NUMBER

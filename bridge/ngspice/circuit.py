@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,12 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _FIRST = 0.01  # ngspice begins with a hundredth of its print step: here 1e-4 of the largest step
+
+
+@lru_cache(maxsize=64)
+def _tran(duration: float, step: float, first: float) -> str:
+    """The command of a transient; `first` is the step that its first one is a ten-thousandth of."""
+    return " ".join(["tran", *(spice_number(v) for v in (_FIRST * first, duration, 0.0, step))])
 
 
 @dataclass
@@ -163,7 +170,7 @@ class Circuit:
         failure: SimulationError | None = None
         for rung in ladder.OPERATING_POINT:
             try:
-                values = np.asarray(self.session.run(self._variant(rung), signals, command)[1][0])
+                values = np.asarray(self.session.run(self._variant(rung), signals, command)[0][0])
             except SimulationError as error:
                 failure = self._failed(failure, error)
                 continue
@@ -196,9 +203,9 @@ class Circuit:
         counts, points = self.session.counts, len(values)
         try:
             command = f"dc {loaded.counter} 0 {points - 1} 1"
-            found = self.session.run(loaded, [in_turn(values)], command, points + 4, points=points)[1]
+            found = self.session.run(loaded, [in_turn(values)], command, points + 4, points=points)[0]
             found = np.array(found)
-            fresh = self.session.run(loaded, [constant(values[-1])], "op")[1][0]
+            fresh = self.session.run(loaded, [constant(values[-1])], "op")[0][0]
             options = self.deck.options
             allowed = options.reltol * np.abs(fresh) + options.vntol
             if (np.abs(found[-1] - fresh) > allowed).any():
@@ -223,6 +230,7 @@ class Circuit:
         *,
         uic: bool = True,
         first_rung: int = 0,
+        coarser: float = 1.0,
     ) -> Waveforms:
         """The saved vectors over time.
 
@@ -234,6 +242,8 @@ class Circuit:
                 then no sample at t = 0.
             first_rung: position on the ladder to start from, so that runs whose difference counts use
                 the same rung.
+            coarser: how many times longer the step is than that whose first step this transient begins
+                with.
 
         Raises:
             TimestepError: the time step became too small on every rung.
@@ -245,21 +255,19 @@ class Circuit:
         failure: SimulationError | None = None
         for rung in ladder.TRANSIENT[first_rung:]:
             tmax = step * rung.step_factor
-            text = " ".join(spice_number(v) for v in (_FIRST * tmax, duration, 0.0, tmax))
+            text = _tran(duration, tmax, tmax / coarser)
             rows = int(1.3 * duration / tmax) + 1000
             try:
-                names, values = self.session.run(
-                    self._variant(rung), signals, f"tran {text}{' uic' if uic else ''}", rows, duration
+                values, time = self.session.run(
+                    self._variant(rung), signals, f"{text}{' uic' if uic else ''}", rows, duration
                 )
-                check_limits(self.deck.limits, names, values[:, -1], values[:, :-1])
+                check_limits(self.deck.limits, self.deck.saves, time, values)
             except SimulationError as error:
                 failure = self._failed(failure, error)
                 continue
             self._passed(rung)
             self.session.counts.transients += 1
-            return Waveforms(
-                values[:, -1].copy(), values[:, :-1], names, attrs={"rung": rung.name, "step": tmax}
-            )
+            return Waveforms(time, values, self.deck.saves, attrs={"rung": rung.name, "step": tmax})
         raise failure or ConvergenceError("no transient")
 
     def _failed(self, first: SimulationError | None, error: SimulationError) -> SimulationError:

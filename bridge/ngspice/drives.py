@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bridge.ngspice import callbacks as cb
+from bridge.quadrature import interpolation_matrix
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -43,6 +45,23 @@ class Signals:
         if self.order not in (1, 3):
             raise ValueError(f"interpolation order {self.order}: 1 or 3")
 
+    def at(self, times: FloatArray) -> FloatArray:
+        """What the sources play at times `(n,)` [s], `(n, n_sources)`; the first and last samples hold.
+
+        Raises:
+            ValueError: the rows play in turn, not at times.
+        """
+        if len(self.values) == 1:
+            return np.broadcast_to(self.values, (len(times), len(self.sources)))
+        if not len(self.times):
+            raise ValueError("rows that play in turn have no times")
+        if self.order == 3 and len(self.times) >= 4:
+            return np.asarray(interpolation_matrix(self.times, times) @ self.values)
+        inside = np.clip(times, self.times[0], self.times[-1])
+        low = np.clip(np.searchsorted(self.times, inside, side="right") - 1, 0, len(self.times) - 2)
+        share = ((inside - self.times[low]) / (self.times[low + 1] - self.times[low]))[:, None]
+        return np.asarray((1.0 - share) * self.values[low] + share * self.values[low + 1])
+
 
 def constant(values: ArrayLike, first: int = 0) -> Signals:
     """Constant values of consecutive sources, starting with source number `first`."""
@@ -65,6 +84,13 @@ def in_turn(values: ArrayLike, first: int = 0) -> Signals:
 def _packed(values: FloatArray) -> FloatArray:
     """The same numbers as the callback reads them: doubles without gaps."""
     return np.ascontiguousarray(values, dtype=np.float64)
+
+
+@lru_cache(maxsize=256)
+def _places(sources: tuple[int, ...]) -> tuple[IntArray, IntArray, int, int]:
+    """The positions of sources, their numbers, the lowest and the highest position."""
+    found = np.array(sources, dtype=np.int64)
+    return found, np.arange(len(sources)), min(sources, default=0), max(sources, default=-1)
 
 
 class SourceTable:
@@ -113,12 +139,11 @@ class SourceTable:
             order = 1 if g == 0 else signals[g - 1].order
             self._groups[g] = (times.ctypes.data, values.ctypes.data, len(values), values.shape[1], order)
         for g, signal in enumerate(signals, start=1):
-            places = np.asarray(signal.sources, dtype=np.int64)
-            outside = places[(places < 0) | (places >= n)]
-            if outside.size:
-                raise ValueError(f"signals for source {outside[0]}, the circuit has {n}")
+            places, numbers, low, high = _places(signal.sources)
+            if low < 0 or high >= n:
+                raise ValueError(f"signals for source {low if low < 0 else high}, the circuit has {n}")
             self._group_of[places] = g
-            self._column_of[places] = np.arange(len(places))
+            self._column_of[places] = numbers
         self._states = np.zeros((len(self._kept), cb.GROUP_STATE))
         self._states[:, cb.S_TIME] = np.nan
 

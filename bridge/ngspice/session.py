@@ -125,7 +125,7 @@ class Session:
         rows: int = 4,
         duration: float | None = None,
         points: int = 1,
-    ) -> tuple[tuple[str, ...], FloatArray]:
+    ) -> tuple[FloatArray, FloatArray]:
         """Run one analysis and check that what came back is its result.
 
         Args:
@@ -137,8 +137,7 @@ class Session:
             points: how many operating points there must be.
 
         Returns:
-            The saved vectors' names and their values, `(n_points, n_saves)`; a transient has one more
-            column with the time.
+            The saved vectors' values, `(n_points, n_saves)`, and the times of a transient, `(n_points,)` [s].
         """
         self.select(loaded)
         control, engine, deck = self.engine.control, self.engine, loaded.deck
@@ -154,16 +153,20 @@ class Session:
             self._check(loaded, printed, duration, points)
             columns = self._columns(loaded, int(words[cb.LAYOUT]), duration is not None)
             if count <= len(control.buffer) and int(words[cb.N_VECTORS]) <= control.buffer.shape[1]:
-                values = np.take(control.buffer[:count], columns, axis=1)
+                found = control.buffer[:count]
+                values = np.take(found, columns[: len(deck.saves)], axis=1)
+                time = found[:, columns[-1]].copy() if duration is not None else np.zeros(0)
             else:  # more points than reserved: the plot of this run holds them all
-                values = self._plot(control.names, columns, count)
+                found = self._plot(control.names, columns, count)
+                values = np.ascontiguousarray(found[:, : len(deck.saves)])
+                time = found[:, -1].copy() if duration is not None else np.zeros(0)
             if duration is not None:
-                self._check_time(values[:, -1], duration, deck, printed)
+                self._check_time(time, duration, deck, printed)
             if not np.isfinite(values).all():
                 raise NotFiniteError("a result is not a finite number", self._evidence(deck, printed))
         finally:
             engine.command("destroy all")
-        return deck.saves, values
+        return values, time
 
     def _check(self, loaded: Loaded, printed: list[str], duration: float | None, points: int) -> None:
         words, deck = self.engine.control.words, loaded.deck

@@ -36,13 +36,13 @@ def test_a_page_is_updated_between_its_markers_only(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- benchmark sizes -->\nold\n<!-- end of sizes -->\nafter\n", encoding="utf-8")
     other = Table("other", "", TABLE.rows)
-    assert common.update_page(page, [TABLE, other], "machine") == ["other"]
+    assert common.update_page(page, [TABLE, other], lambda words: words or "machine") == ["other"]
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n")
     assert text.endswith("<!-- end of sizes -->\nafter\n")
     assert "1,234" in text
     assert "old" not in text
-    common.update_page(page, [TABLE], "machine")
+    common.update_page(page, [TABLE], lambda words: words or "machine")
     assert page.read_text(encoding="utf-8") == text
 
 
@@ -55,9 +55,16 @@ def test_the_page_has_a_place_for_every_table() -> None:
         "overhead-transients",
         "workers",
         "solvers",
+        "sizes",
+        "memory",
+        "scale",
+        "scale-ways",
+        "array",
+        "peer",
     )
-    for name in (*names, "sizes", "memory"):
-        assert text.index(f"<!-- benchmark {name} -->") < text.index(f"<!-- end of {name} -->")
+    for name in names:
+        begin, end = text.index(f"<!-- benchmark {name} -->"), text.index(f"<!-- end of {name} -->")
+        assert "|---" in text[begin:end], f"{name} was never measured"
 
 
 def test_rounds_are_interleaved_and_ratios_are_taken_within_them(monkeypatch: pytest.MonkeyPatch) -> None:
