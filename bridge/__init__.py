@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bridge.dynamics import DynamicPlan
+    from bridge.dynamic_plan import DynamicPlan
     from bridge.errors import TellegenError
     from bridge.estimators import (
         AdjointNetwork,
@@ -93,7 +93,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "bridge.dynamics": ("DynamicPlan",),
+    "bridge.dynamic_plan": ("DynamicPlan",),
     "bridge.errors": ("TellegenError",),
     "bridge.estimators": (
         "AdjointNetwork",

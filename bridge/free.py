@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.dynamic_plan import DynamicPlan
 from bridge.ngspice.drives import Signals
 from bridge.ngspice.session import Circuit, Session
 from bridge.waveforms import Waveforms
 from circuits.devices.passive import RESISTOR
-
-if TYPE_CHECKING:
-    from bridge.dynamics import DynamicPlan
 
 FloatArray = NDArray[np.float64]
 

@@ -133,6 +133,17 @@ def test_transients_that_settle_are_those_of_the_whole_network(name: str) -> Non
         np.testing.assert_allclose(found.nodes, wanted.nodes, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gradients_of_transients_that_settle_are_those_of_the_whole_network(name: str) -> None:
+    estimator, gradients = Equilibrium(beta=1e-4), []
+    for here in both(name, replace(SETTLING, tolerance=1e-2)):
+        batch = samples(here.network, 2)
+        results = [task.run(here) for task in estimator.tasks(here.plan, batch, MSE)]
+        gradients.append(estimator.combine(here.plan, batch, results).gradient)
+    assert np.linalg.norm(gradients[1]) > 0.0
+    assert np.linalg.norm(gradients[0] - gradients[1]) < 1e-9 * np.linalg.norm(gradients[1])
+
+
 def test_equivalents_by_hand() -> None:
     found = reduced(mixed())
     loaded = found.network
