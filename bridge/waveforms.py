@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = NDArray[np.float64]
 
@@ -93,6 +95,8 @@ class Waveforms:
 
     def to_pandas(self) -> pd.DataFrame:
         """A frame with the time in seconds as index and one column a signal; units in `attrs`."""
+        import pandas as pd  # half a second, which workers do not need
+
         frame = pd.DataFrame(
             self.values, index=pd.Index(self.time, name="time [s]"), columns=list(self.names)
         )
@@ -121,6 +125,8 @@ class Waveforms:
     @classmethod
     def from_parquet(cls, path: str | Path) -> Waveforms:
         """Read what `to_parquet` wrote."""
+        import pandas as pd
+
         return cls.from_pandas(pd.read_parquet(path))
 
     def figure(self) -> Any:
