@@ -27,6 +27,7 @@ _ADJOINT_SENSED = {**_SENSED, "vcvs": "i(e{})", "adjoint_transfer": "i(vsense_{}
 _ADJOINT_BRANCH = {"ccvs": "i(h{})"}
 
 
+_TIGHTER = 1e-2  # tolerance of Newton's method in a reduced circuit, as a share of the plan's
 _TOGETHER = 4  # samples a task of a gradient, at most
 _WAITING = 4  # arrays of the size of a free trajectory that a sample keeps meanwhile
 _MEMORY = 64e6  # bytes that they may take
@@ -46,6 +47,8 @@ class DynamicPlan:
         realisation: how symbolic laws are simulated: `behavioural` (`B` sources), `veriloga` (generated
             modules), or `auto`: as the devices prefer and this machine can.
         reduce: load conductances at nodes of known voltage as Norton equivalents, which changes no waveform.
+            Sources that nothing else hangs on are not loaded: their currents are not among the vectors
+            unless they are the network's probes.
     """
 
     network: Network
@@ -86,13 +89,8 @@ class DynamicPlan:
             network: flat; what is loaded in place of the plan's own.
         """
         flat = network or self.flat
-        wanted = {*flat.probes, *(t.element for t in flat.trainable)}
         nodes = [f"v({n})" for n in flat.nodes]
-        currents = [
-            _SENSED[e.device.kind].format(e.name)
-            for e in flat.elements
-            if e.device.kind in _SENSED and (e.device.kind != "voltage_source" or e.name in wanted)
-        ]
+        currents = [_SENSED[e.device.kind].format(e.name) for e in flat.elements if e.device.kind in _SENSED]
         states = [f"v({state_node(e.name, s.name)})" for e in flat.elements for s in e.device.states]
         inner = [name for e in mosfets(flat.elements) for name in vectors(e)]
         return tuple(n.lower() for n in (*nodes, *currents, *states, *inner))
@@ -121,10 +119,13 @@ class DynamicPlan:
     def loaded_deck(self) -> Deck:
         """The deck of the free phase, with a current source at every output."""
         found = self.reduction
-        network = self.network if found is None else found.network
+        network, options = self.network, self.options
+        if found is not None:  # the sources' currents, whose convergence is the last, are not loaded
+            reltol, trtol = _TIGHTER * options.reltol, options.trtol / _TIGHTER  # the steps stay the same
+            network, options = found.network, replace(options, reltol=reltol, trtol=trtol)
         deck = build_deck(
             network,
-            with_solver(self.options, network, "transient"),
+            with_solver(options, network, "transient"),
             saves=self.saves(None if found is None else network),
             time_scale=self.duration,
             realisation=self.realised,

@@ -31,6 +31,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 AnyBench = TypeVar("AnyBench", Bench, ChargeBench)
 Scales = dict[tuple[str, str], float]
+PlayedBack = tuple[tuple[int, ...], FloatArray, Scales]
 
 @dataclass(frozen=True)
 class AdjointPhase:
@@ -276,6 +277,7 @@ class DynamicPhases:
         self,
         waves: Waveforms,
         nudges: Signals,
+        played: PlayedBack,
         end: float | None = None,
         length: float | None = None,
         coarser: float = 1.0,
@@ -285,11 +287,12 @@ class DynamicPhases:
         Args:
             waves: the free trajectory.
             nudges: `+e` reversed in time, for the outputs.
+            played: see `playback`.
             end: free time at which it begins [s]; the end of the transient when left out.
             length: for how long it runs [s]; to the start of the transient when left out.
             coarser: how many times longer its steps are than those of the free phase.
         """
-        sources, values, scales = self.playback(waves)
+        sources, values, scales = played
         signals = [nudges]
         if sources:
             reverse = reversed_times(waves.time, self.plan.duration)
@@ -298,6 +301,11 @@ class DynamicPhases:
             signals.append(Signals(sources, values[::-1].copy(), reverse, order=3))
         return AdjointPhase(signals, length or end or self.plan.duration, scales, coarser)
 
+    @cached_property
+    def memoryless(self) -> bool:
+        """Whether the nonlinear elements are all given by their law at an instant."""
+        return not any(e.device.states or e.device.kind == "mosfet" for e in self.plan.flat.elements)
+
     def adjoint(self, phase: AdjointPhase) -> Waveforms:
         """The adjoint signals over `tau`."""
         circuit = self.adjoint_circuit()[1]
@@ -305,7 +313,7 @@ class DynamicPhases:
         found = circuit.transient(phase.signals, phase.span, step, uic=True, coarser=phase.coarser)
         return self.unfold(found)
 
-    def playback(self, waves: Waveforms) -> tuple[tuple[int, ...], FloatArray, Scales]:
+    def playback(self, waves: Waveforms) -> PlayedBack:
         """What the adjoint network plays back, in the free phase's own time.
 
         Args:

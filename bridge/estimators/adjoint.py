@@ -113,6 +113,8 @@ def _between(times: FloatArray, values: FloatArray, points: FloatArray) -> tuple
     own = np.diff(points, prepend=points[0], append=points[-1])
     alike = np.isclose(own, np.median(steps), rtol=_EVEN, atol=0.0)
     chosen = even[place] & alike[:-1] & alike[1:]
+    if not chosen.any():
+        return times, values
     covered = np.zeros(len(steps), dtype=bool)
     covered[place[chosen]] = True
     kept = ~(np.append(covered, False) & np.append(False, covered))
@@ -133,15 +135,27 @@ def nudge_factor(phases: DynamicPhases, waves: Waveforms, loss: WaveformValue) -
     return phases.largest_conductance / peak if peak > 0.0 else 1.0
 
 
-def _coarser(nudges: Signals) -> float:
+def coarser(phases: DynamicPhases, waves: Waveforms, loss: WaveformValue, played: FloatArray) -> float:
     """How many times longer the steps of an adjoint phase may be than those of the free one.
 
-    The free phase resolves fast changes that the adjoint one, linear and driven by a smooth error, does not
-    have; most of a gradient's error is the free phase's. Jumps and peaks of the error need its own steps.
+    Where nothing changes fast, most of a gradient's error is the free phase's. Impulses, jumps and peaks of
+    the error or of what is played back need the adjoint phase's own small steps, and so do internal states,
+    whose two phases' errors cancel on equal steps.
+
+    Args:
+        phases: of the network.
+        waves: the free trajectory.
+        loss: its loss and derivative.
+        played: what the adjoint network plays back, `(n_points, n_sources)`.
     """
-    values = nudges.values
-    jump, peak = np.abs(np.diff(values, axis=0)).max(initial=0.0), np.abs(values).max(initial=0.0)
-    return _LONGER if jump <= _SMOOTH * peak else 1.0
+    if loss.terminal.any() or not phases.memoryless:
+        return 1.0
+    density = loss.derivative / trapezoid_weights(waves.time)[:, None]
+    smooth = np.abs(np.diff(density, axis=0)).max(initial=0.0) <= _SMOOTH * np.abs(density).max(initial=0.0)
+    if smooth and played.shape[1]:
+        jumps = np.abs(np.diff(played, axis=0)).max(axis=0)
+        smooth = bool((jumps <= _SMOOTH * np.abs(played).max(axis=0)).all())
+    return _LONGER if smooth else 1.0
 
 
 @dataclass(frozen=True)
@@ -169,11 +183,12 @@ def reverse_phases(phases: DynamicPhases, jobs: Sequence[Job]) -> Callable[[], l
     found, factors, ready = [], [], []
     for job in jobs:
         loss, part = job.part.error(job.loss), job.part
-        nudges = error_signal(job.waves, loss, part, phases.plan.step, probes)
+        played = phases.playback(job.waves)
+        longer = coarser(phases, job.waves, loss, played[1])
+        nudges = error_signal(job.waves, loss, part, longer * phases.plan.step, probes)
         factor = nudge_factor(phases, job.waves, loss)
         small = Signals(nudges.sources, nudges.values * factor, nudges.times)
-        coarser = 1.0 if loss.terminal.any() else _coarser(nudges)
-        ready.append(phases.adjoint_phase(job.waves, small, part.end, part.length, coarser))
+        ready.append(phases.adjoint_phase(job.waves, small, played, part.end, part.length, longer))
         found.append(loss)
         factors.append(factor)
     replies = [phases.adjoint(one) for one in ready]
