@@ -47,8 +47,8 @@ class DynamicPlan:
         realisation: how symbolic laws are simulated: `behavioural` (`B` sources), `veriloga` (generated
             modules), or `auto`: as the devices prefer and this machine can.
         reduce: load conductances at nodes of known voltage as Norton equivalents, which changes no waveform.
-            Sources that nothing else hangs on are not loaded: their currents are not among the vectors
-            unless they are the network's probes.
+            The currents of the sources at such nodes are not among the vectors then, unless they are the
+            network's probes.
     """
 
     network: Network
@@ -82,15 +82,21 @@ class DynamicPlan:
         """The network of simple elements."""
         return self.network.flat()
 
-    def saves(self, network: Network | None = None) -> tuple[str, ...]:
+    def saves(self, loaded: Reduction | None = None) -> tuple[str, ...]:
         """Vectors to keep: node voltages, branch currents and states that a gradient may need.
 
         Args:
-            network: flat; what is loaded in place of the plan's own.
+            loaded: what is loaded in place of the network; the currents of the sources it knows are not
+                those of the network, and are left out.
         """
-        flat = network or self.flat
+        flat = self.flat if loaded is None else loaded.network
+        others = set() if loaded is None else {s.name for s, _ in loaded.known.held_by.values()}
         nodes = [f"v({n})" for n in flat.nodes]
-        currents = [_SENSED[e.device.kind].format(e.name) for e in flat.elements if e.device.kind in _SENSED]
+        currents = [
+            _SENSED[e.device.kind].format(e.name)
+            for e in flat.elements
+            if e.device.kind in _SENSED and e.name not in others
+        ]
         states = [f"v({state_node(e.name, s.name)})" for e in flat.elements for s in e.device.states]
         inner = [name for e in mosfets(flat.elements) for name in vectors(e)]
         return tuple(n.lower() for n in (*nodes, *currents, *states, *inner))
@@ -126,7 +132,7 @@ class DynamicPlan:
         deck = build_deck(
             network,
             with_solver(options, network, "transient"),
-            saves=self.saves(None if found is None else network),
+            saves=self.saves(found),
             time_scale=self.duration,
             realisation=self.realised,
         )

@@ -302,9 +302,14 @@ class DynamicPhases:
         return AdjointPhase(signals, length or end or self.plan.duration, scales, coarser)
 
     @cached_property
-    def memoryless(self) -> bool:
-        """Whether the nonlinear elements are all given by their law at an instant."""
-        return not any(e.device.states or e.device.kind == "mosfet" for e in self.plan.flat.elements)
+    def averages(self) -> bool:
+        """Whether gradients are integrals over time alone, of elements without internal states.
+
+        Gradients by initial conditions are the adjoint signals' last values, which average nothing.
+        """
+        flat = self.plan.flat
+        starts = any(t.parameter.startswith("initial") for t in flat.trainable)
+        return not starts and not any(e.device.states or e.device.kind == "mosfet" for e in flat.elements)
 
     def adjoint(self, phase: AdjointPhase) -> Waveforms:
         """The adjoint signals over `tau`."""

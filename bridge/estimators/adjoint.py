@@ -139,8 +139,8 @@ def coarser(phases: DynamicPhases, waves: Waveforms, loss: WaveformValue, played
     """How many times longer the steps of an adjoint phase may be than those of the free one.
 
     Where nothing changes fast, most of a gradient's error is the free phase's. Impulses, jumps and peaks of
-    the error or of what is played back need the adjoint phase's own small steps, and so do internal states,
-    whose two phases' errors cancel on equal steps.
+    the error or of what is played back need the adjoint phase's own small steps; so do internal states, whose
+    two phases' errors cancel on equal steps, and initial conditions.
 
     Args:
         phases: of the network.
@@ -148,7 +148,7 @@ def coarser(phases: DynamicPhases, waves: Waveforms, loss: WaveformValue, played
         loss: its loss and derivative.
         played: what the adjoint network plays back, `(n_points, n_sources)`.
     """
-    if loss.terminal.any() or not phases.memoryless:
+    if loss.terminal.any() or not phases.averages:
         return 1.0
     density = loss.derivative / trapezoid_weights(waves.time)[:, None]
     smooth = np.abs(np.diff(density, axis=0)).max(initial=0.0) <= _SMOOTH * np.abs(density).max(initial=0.0)
