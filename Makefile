@@ -10,7 +10,7 @@
 
 BIN = .venv/bin
 ARGS =
-PYTEST = -n 2
+PYTEST = -n 2 --dist worksteal
 
 run: setup
 	$(BIN)/tellegen run experiments/xor.yaml $(ARGS)

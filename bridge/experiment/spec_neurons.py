@@ -131,6 +131,9 @@ class PopulationSpec(Section):
     ]
 
 
+_Learned = Literal["weight", "reversal", "alpha", "beta", "half", "width"]
+
+
 def _weights(train: Any) -> Any:
     """Let `{lower: .., upper: ..}` stand for the weights' bounds."""
     if train is None:
@@ -154,8 +157,8 @@ class ConnectionSpec(Section):
         0.5
     )
     train: Annotated[
-        dict[Literal["weight", "reversal", "alpha", "beta", "half", "width"], BoundsSpec],
-        BeforeValidator(_weights),
+        dict[_Learned, BoundsSpec],
+        BeforeValidator(_weights, json_schema_input_type=BoundsSpec | dict[_Learned, BoundsSpec]),
         Field(
             description="what learns, with bounds; lower and upper alone are those of the weights",
             default_factory=dict,

@@ -211,7 +211,7 @@ def test_bad_input_is_refused_in_one_line() -> None:
         NetworkError, match=r"neuron a: hodgkin_huxley has no parameter 'gna'; it has: .*g_na"
     ):
         cell("hodgkin_huxley", "a", "v", gna=1.0)
-    with pytest.raises(NetworkError, match=r"neuron a: a_na: conductance = -0.001 S is outside"):
+    with pytest.raises(NetworkError, match=r"neuron a: g_na = -1 mS/cm\^2 is outside"):
         cell("hodgkin_huxley", "a", "v", g_na=-1.0)
     with pytest.raises(NetworkError, match="area of a membrane"):
         Scale(0.0)

@@ -319,7 +319,8 @@ def test_the_command_writes_a_folder_and_tells_by_its_status(
     goal = tmp_path / "goal.csv"
     goal.write_text("1e-7,1e-7,1e-7,1e-7\n" * 2 + "1e-7,1e-7,1e-7,1\n", encoding="utf-8")
     assert (
-        program_file(file, ("target.file=goal.csv", "programmer.max_rounds=3"), out=out, as_json=False) == 1
+        program_file(file, ("target={file: goal.csv}", "programmer.max_rounds=3"), out=out, as_json=False)
+        == 1
     )
     assert "missed: (2, 3)" in capsys.readouterr().out
     assert json.loads((out / "summary.json").read_text())["converged"] == 11
@@ -332,7 +333,8 @@ def test_the_command_writes_a_folder_and_tells_by_its_status(
         ("device.published=nobody", "nobody"),
         ("array.rows=0", "array.rows"),
         ("array.raws=3", "raws"),
-        ("target.file=wrong.csv", r"wrong.csv:2: needs 4"),
+        ("target={file: wrong.csv}", r"wrong.csv:2: needs 4"),
+        ("target.file=wrong.csv", r"target.low: has no effect beside file"),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path: Path, change: str, message: str) -> None:
