@@ -10,9 +10,9 @@ Solid-State Circuits 3, 285 (1968)):
 - the output conductance at a stated current gives LAMBDA.
 
 The fit holds in the ohmic regime, which a network of adjustable resistors uses. At `VGS = VDS = 5 V` it gives
-6.9 mA where the data sheet has 4.8 mA, at `VDS = 5 V` and 10 mA a transconductance of 3.7 mS instead of
-1.8 mS: level 1 has neither the bulk charge nor the loss of mobility. There it is at the edge of saturation,
-so that its output conductance is 0.34 mS; the fitted ratio to the current is that in saturation. The true
+6.9 mA where the data sheet has 4.8 mA: level 1 has neither the bulk charge nor the loss of mobility. At
+`VDS = 5 V` and 10 mA it is at the edge of saturation, so that its output conductance is 0.34 mS; the fitted
+ratio to the current is that in saturation. The true
 geometry is not published; width and length are equal here, so that KP is the transconductance parameter of
 the whole device.
 

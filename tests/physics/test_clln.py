@@ -91,7 +91,6 @@ SHEET = {
     "drain-source on resistance, VDS = 0.1 V, VGS = 5 V [Ohm]": 350.0,
     "output conductance, VDS = 5 V, IDS = 10 mA [S]": 200e-6,
     "on drain current, VGS = VDS = 5 V [A]": 4.8e-3,
-    "transconductance, VDS = 5 V, IDS = 10 mA [S]": 1.8e-3,
 }
 """Typical values at 25 degC of the data sheet ALD1106/ALD1116, Advanced Linear Devices."""
 
@@ -114,15 +113,14 @@ def test_the_card_has_the_data_sheets_values() -> None:
     """Three values are fitted; what others are wrong by is told on the page on transistors."""
     assert fitted() == pytest.approx([1.0, 1.0, 1.0], rel=1e-3)
     gate = brentq(lambda v: drain_current(v, 5.0) - 10e-3, 3.0, 8.0, xtol=1e-9)
-    steep = (drain_current(gate + 0.01, 5.0) - drain_current(gate - 0.01, 5.0)) / 0.02
     flat = (drain_current(gate, 5.01) - drain_current(gate, 4.99)) / 0.02
-    found = [drain_current(5.0, 5.0), steep, flat]
+    found = [drain_current(5.0, 5.0), flat]
     page = (Path(__file__).parents[2] / "docs" / "transistors.md").read_text(encoding="utf-8")
-    for sheet, value, unit in zip([4.8, 1.8, 0.2], found, ["mA", "mS", "mS"], strict=True):
+    for sheet, value, unit in zip([4.8, 0.2], found, ["mA", "mS"], strict=True):
         row = re.search(rf"\| {sheet:g} {unit} \| ([0-9.]+) {unit}, not fitted \|", page)
         assert row is not None
         assert value == pytest.approx(float(row[1]) * 1e-3, rel=0.01)
-    assert list(SHEET.values())[3:] == [4.8e-3, 1.8e-3]
+    assert list(SHEET.values())[3:] == [4.8e-3]
 
 
 @pytest.mark.parametrize(
