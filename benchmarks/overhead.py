@@ -142,7 +142,7 @@ def transient(settings: Settings) -> list[dict[str, Any]]:
     for features, hidden, outputs in SETTLING if settings.full else SETTLING[:2]:
         network = layered(features, [hidden], outputs, gain=4.0)
         plan = StaticPlan(network, Settling(400e-9, 4e-9, 1e-12))
-        count = MINIBATCH if features < 100 else 8
+        count = MINIBATCH if features < 100 else 2
         x, t = samples(network, count)
         name = f"{2 * features}-{hidden}-{outputs}, settling"
         data = Batch(network.drive_values(x), t)
@@ -215,7 +215,7 @@ def tables(settings: Settings) -> list[Table]:
         Table(
             "overhead-transients",
             "A training step of transients: equilibrium propagation on settling networks, the adjoint "
-            f"network on recurrent ones; {MINIBATCH} samples a step (8 in the largest network), 100 and 300 "
+            f"network on recurrent ones; {MINIBATCH} samples a step (2 in the largest network), 100 and 300 "
             "time steps; of the whole network, and of what is loaded by default in its place.",
             transient(settings),
         ),
