@@ -113,14 +113,7 @@ class DynamicPlan:
 
     def deck(self, network: Network | None = None) -> Deck:
         """The deck of the whole network, or of one with the same saved vectors."""
-        chosen = network or self.network
-        return build_deck(
-            chosen,
-            with_solver(self.options, chosen, "transient"),
-            saves=self.saves(),
-            time_scale=self.duration,
-            realisation=self.realised,
-        )
+        return self._deck(network or self.network, self.options, self.saves())
 
     def loaded_deck(self) -> Deck:
         """The deck of the free phase, with a current source at every output."""
@@ -129,14 +122,17 @@ class DynamicPlan:
         if found is not None:  # the sources' currents, whose convergence is the last, are not loaded
             reltol, trtol = _TIGHTER * options.reltol, options.trtol / _TIGHTER  # the steps stay the same
             network, options = found.network, replace(options, reltol=reltol, trtol=trtol)
-        deck = build_deck(
+        deck = self._deck(network, options, self.saves(found))
+        return deck if found is None else replace(deck, notes=(found.note,))
+
+    def _deck(self, network: Network, options: SolverOptions, saves: tuple[str, ...]) -> Deck:
+        return build_deck(
             network,
             with_solver(options, network, "transient"),
-            saves=self.saves(found),
+            saves=saves,
             time_scale=self.duration,
             realisation=self.realised,
         )
-        return deck if found is None else replace(deck, notes=(found.note,))
 
     def targets(self) -> tuple[str, ...]:
         """What to alter in the whole network, one for each trainable parameter."""

@@ -33,6 +33,7 @@ AnyBench = TypeVar("AnyBench", Bench, ChargeBench)
 Scales = dict[tuple[str, str], float]
 PlayedBack = tuple[tuple[int, ...], FloatArray, Scales]
 
+
 @dataclass(frozen=True)
 class AdjointPhase:
     """An adjoint phase that is ready to run.
@@ -71,6 +72,7 @@ class DynamicPhases:
     Attributes:
         plan: what was loaded and how it is simulated.
         parameters: current values of the trainable parameters, `(n_trainable,)`.
+        held: adjoint signals that are zero: the nodes that folding made ground.
         transistors: how they are linearised, one of `bridge.transistors.WAYS`.
         charges: whether the adjoint network has the transistors' charges.
         source_currents: whether adjoint signals have the currents of sources that were folded away.
@@ -102,8 +104,8 @@ class DynamicPhases:
         self._columns = Columns.of([])
         self._folded: Folded | None = None
         self._resistors: Names = ()
-        self._held: Names | None = None
-        self._unfolded: Names | None = None
+        self.held: Names = ()
+        self._unfolded: Names = ()  # all adjoint vectors, with the currents of sources that were folded away
         self.extra: dict[str, Circuit] = {}  # circuits that estimators keep loaded
         self._transistors: Played | None = None
         self._benches: dict[tuple[str, ...], Bench | ChargeBench] = {}
@@ -220,9 +222,11 @@ class DynamicPhases:
         if self._adjoint is None:
             whole = adjoint(self.plan.flat, self.charges)
             folded = self._folded = fold(whole.network)
-            self._held = self._unfolded = None
+            self.held = tuple(f"v({n})".lower() for n in folded.nodes)
             made = replace(whole, network=folded.network)
-            self._adjoint = made, self.session.load(adjoint_deck(self.plan, made))
+            circuit = self.session.load(adjoint_deck(self.plan, made))
+            self._unfolded = (*circuit.deck.saves, *(f"i(v{s})".lower() for s in folded.sources))
+            self._adjoint = made, circuit
             self._resistors = tuple(
                 RESISTOR.alter_target(folded.network.element(n), "conductance") for n in folded.resistors
             )
@@ -249,22 +253,12 @@ class DynamicPhases:
             return waves
         voltages = pick(waves.values, columns(waves.names, self._folded_ends))
         currents = folded.currents(voltages, self.group(folded.parts).values["conductance"])
-        if self._unfolded is None:
-            self._unfolded = (*waves.names, *(f"i(v{s})".lower() for s in folded.sources))
         return Waveforms(waves.time, np.hstack([waves.values, currents]), self._unfolded, attrs=waves.attrs)
 
     @cached_property
     def _folded_ends(self) -> Names:
         assert self._folded is not None
         return tuple(f"v({n})".lower() for n in self._folded.ends)
-
-    @property
-    def held(self) -> Names:
-        """Adjoint signals that are zero: the nodes that folding made ground."""
-        if self._held is None:
-            folded = self._folded
-            self._held = () if folded is None else tuple(f"v({n})".lower() for n in folded.nodes)
-        return self._held
 
     @property
     def valued(self) -> Network:

@@ -7,6 +7,7 @@ needs of a transistor comes from the simulation: `circuits.devices.mosfet_linear
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from bridge.errors import NetworkError
 from circuits.devices.base import STANDALONE, Device, Element, ModelCard, Parameter, SpiceContext, SpiceLine
@@ -28,23 +29,29 @@ class Mosfet(Device):
     """
 
     options: str = ""
+    instance_letter: ClassVar[str] = "M"
+
+    @property
+    def sizes(self) -> tuple[str, str]:
+        """Instance parameters for the channel's width and length."""
+        return "w", "l"
 
     def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:
         """See `Device`."""
         if element.model is None:
             raise NetworkError(f"{element.name}: a MOSFET needs a model card")
-        body = (
-            f"{element.model.name} w={spice_number(element.value('w'))} l={spice_number(element.value('l'))}"
-        )
+        w, l = self.sizes  # noqa: E741
+        body = f"{element.model.name} {w}={spice_number(element.value('w'))}"
+        body += f" {l}={spice_number(element.value('l'))}"
         if element.value("m") != 1.0:
             body += f" m={spice_number(element.value('m'))}"
-        return [SpiceLine("M", element.name, element.nodes, body + self.options)]
+        return [SpiceLine(self.instance_letter, element.name, element.nodes, body + self.options)]
 
     def alter_target(self, element: Element, parameter: str, context: SpiceContext = STANDALONE) -> str:
         """See `Device`: the width only."""
         if parameter != "w":
             return super().alter_target(element, parameter, context)
-        return f"@m{element.name}[w]".lower()
+        return f"@{self.instance_letter}{element.name}[{self.sizes[0]}]".lower()
 
 
 MOSFET = Mosfet(

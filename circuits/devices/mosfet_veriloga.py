@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import ClassVar
 
-from bridge.errors import NetworkError
 from circuits.deck import VerilogModule
-from circuits.devices.base import STANDALONE, Element, SpiceContext, SpiceLine
+from circuits.devices.base import SpiceContext
 from circuits.devices.mosfet import MOSFET, Mosfet
 from circuits.devices.veriloga import VerilogCard
 from circuits.numbers import spice_number
@@ -50,27 +50,16 @@ class CompiledMosfet(Mosfet):
 
     verilog: VerilogModule | None = None
     names: tuple[str, str] = ("w", "l")
+    instance_letter: ClassVar[str] = "N"
 
     def module(self, context: SpiceContext) -> VerilogModule | None:
         """See `Device`."""
         return self.verilog
 
-    def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:
-        """See `Device`."""
-        if element.model is None:
-            raise NetworkError(f"{element.name}: a MOSFET needs a model card")
-        w, l = self.names  # noqa: E741
-        body = f"{element.model.name} {w}={spice_number(element.value('w'))}"
-        body += f" {l}={spice_number(element.value('l'))}"
-        if element.value("m") != 1.0:  # every compiled module has it
-            body += f" m={spice_number(element.value('m'))}"
-        return [SpiceLine("N", element.name, element.nodes, body + self.options)]
-
-    def alter_target(self, element: Element, parameter: str, context: SpiceContext = STANDALONE) -> str:
-        """See `Device`: the width only."""
-        if parameter != "w":
-            return super().alter_target(element, parameter, context)
-        return f"@n{element.name}[{self.names[0]}]".lower()
+    @property
+    def sizes(self) -> tuple[str, str]:
+        """See `Mosfet`."""
+        return self.names
 
 
 def compiled_device(card: CompiledCard, given: dict[str, float]) -> CompiledMosfet:

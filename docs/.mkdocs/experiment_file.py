@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import types
 import typing
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -228,21 +228,25 @@ def generated() -> str:
     return "\n".join([*head, *table(ExperimentSpec, "", {})])
 
 
+def filled(old: str, part: str) -> str:
+    """A page with another generated part."""
+    head, rest = old.split(BEGIN)
+    return f"{head}{BEGIN}\n\n{part}\n{END}{rest.split(END, 1)[1]}"
+
+
 def page(old: str) -> str:
     """The page with its generated part as the schema wants it."""
-    head, rest = old.split(BEGIN)
-    return f"{head}{BEGIN}\n\n{generated()}\n{END}{rest.split(END, 1)[1]}"
+    return filled(old, generated())
 
 
-def main() -> int:
-    """Write the page, or check it."""
-    old = PAGE.read_text(encoding="utf-8")
-    new = page(old)
+def write_or_check(file: Path, new: Callable[[str], str]) -> int:
+    """Write a page anew from what it is, or with `--check` tell whether it would change."""
+    old = file.read_text(encoding="utf-8")
     if "--check" not in sys.argv:
-        PAGE.write_text(new, encoding="utf-8")
+        file.write_text(new(old), encoding="utf-8")
         return 0
-    return int(new != old)
+    return int(new(old) != old)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page))

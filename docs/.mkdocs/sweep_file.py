@@ -15,7 +15,6 @@ from bridge.sweep.metrics import FURTHER, METRICS
 from bridge.sweep.spec import SweepSpec
 
 PAGE = Path(__file__).resolve().parents[1] / "sweeps.md"
-BEGIN, END = "<!-- begin: generated from the schema -->", "<!-- end -->"
 
 
 def tables() -> Any:
@@ -49,19 +48,8 @@ def generated() -> str:
 
 def page(old: str) -> str:
     """The page with its generated part as the schema wants it."""
-    head, rest = old.split(BEGIN)
-    return f"{head}{BEGIN}\n\n{generated()}\n{END}{rest.split(END, 1)[1]}"
-
-
-def main() -> int:
-    """Write the page, or check it."""
-    old = PAGE.read_text(encoding="utf-8")
-    new = page(old)
-    if "--check" not in sys.argv:
-        PAGE.write_text(new, encoding="utf-8")
-        return 0
-    return int(new != old)
+    return str(tables().filled(old, generated()))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tables().write_or_check(PAGE, page))
