@@ -1,5 +1,6 @@
 import errno
 import fcntl
+import itertools
 import json
 import os
 import random
@@ -60,20 +61,26 @@ while True:
 def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
     path.write_bytes(b"\0" * SIZE)
-    killed_while_writing = 0
-    for _ in range(8):
-        before, deadline = path.stat().st_ino, time.monotonic() + 30
+    killed_while_writing, deadline = 0, time.monotonic() + 120
+    for attempt in itertools.count():
+        before = path.stat().st_ino
         process = start(WRITER, path)
         while path.stat().st_ino == before and time.monotonic() < deadline:
             time.sleep(0.001)
-        time.sleep(random.uniform(0.0, 0.03))
+        if attempt % 2:  # random moments seldom meet a write where another step takes longer
+            while len(os.listdir(tmp_path)) == 1 and time.monotonic() < deadline:
+                pass
+        else:
+            time.sleep(random.uniform(0.0, 0.03))
         kill(process)
         content = path.read_bytes()
         assert len(content) == SIZE
         assert content == content[:1] * SIZE
         killed_while_writing += remove_leftovers(tmp_path)
         assert [p.name for p in tmp_path.iterdir()] == ["checkpoint"]
-    assert killed_while_writing > 0  # else the kills did not meet a write
+        if attempt >= 7 and killed_while_writing:
+            break
+        assert time.monotonic() < deadline, "no kill met a write"
 
 
 SUICIDE = """
