@@ -171,6 +171,9 @@ class Hardware:
             )
         ends = np.sort([self.believed.conductances(b) for b in network.bounds], axis=0)
         self.cells = Cells(kinds, ends[0], ends[1], spec.seed)
+        held = self._held(self.cells, network.parameters)  # a device may not reach what it is stuck at
+        stuck = np.isfinite(self.cells.stuck)
+        self.cells.stuck = np.where(stuck, self.actual.conductances(held), np.nan)
         self.programmer: PulseProgrammer | None = None
         if self.programming.kind != "ideal":
             places = self.believed.places
@@ -196,16 +199,16 @@ class Hardware:
         wanted = self.believed.conductances(target)
         asked = self.cells.levels(wanted)
         if self.programmer is None:
-            reached = self.cells.written(asked, self.writes)
-            new = self._parameters(reached, wanted, target)
+            new = self._written(self.cells, asked, wanted, target)
             fresh = np.ones(len(new), dtype=bool)  # what is no conductance follows at once
             fresh[self.believed.places] = asked != self.asked
             self.stored = np.where(fresh, new, self.stored)
             self.pulses += int(fresh[self.believed.places].sum())
         else:
-            self.stored, pulses = self.programmer.write(asked, self.stored, self.writes)
+            new, pulses = self.programmer.write(asked, self.stored, self.writes)
             others = np.delete(np.arange(len(target)), self.believed.places)
-            self.stored[others] = target[others]
+            new[others] = target[others]
+            self.stored = self._held(self.cells, new)
             self.pulses += pulses
             self.missed = self.programmer.missed
             self._misses.append(self.missed)
@@ -218,8 +221,7 @@ class Hardware:
 
     def parameters(self, *reading: int) -> FloatArray:
         """What the circuit has at one read, `(n_trainable,)`; `reading` numbers it."""
-        stored = self.believed.conductances(self.stored)
-        return self._parameters(self.cells.read(self.cells.aged(stored), *reading), stored, self.stored)
+        return self._used(self.cells, self.stored, *reading)
 
     @property
     def workers(self) -> int:
@@ -239,8 +241,7 @@ class Hardware:
     def on(self, cells: Cells, target: FloatArray) -> FloatArray:
         """What the circuit would have on another chip, ideally programmed, both `(n_trainable,)`."""
         wanted = self.believed.conductances(target)
-        stored = cells.written(cells.levels(wanted), self.writes)
-        return self._parameters(cells.read(cells.aged(stored), 0), wanted, target)
+        return self._used(cells, self._written(cells, cells.levels(wanted), wanted, target), 0)
 
     def reference(self, target: FloatArray) -> FloatArray:
         """What the next update starts from, `(n_trainable,)`."""
@@ -289,9 +290,30 @@ class Hardware:
         self.writes, self.pulses, self.missed = (int(c) for c in counts)
         self._since, self._errors, self._misses = self.pulses, [], []
 
-    def _parameters(self, reached: FloatArray, known: FloatArray, parameters: FloatArray) -> FloatArray:
-        """Parameters of reached conductances; exactly `parameters` where these are the `known` ones."""
-        found = self.believed.parameters(reached, parameters)
-        same = self.believed.places[reached == known]
-        found[same] = parameters[same]
-        return found
+    def _written(self, cells: Cells, asked: FloatArray, wanted: FloatArray, target: FloatArray) -> FloatArray:
+        """Parameters after an ideal write, which sets the states of nominal devices."""
+        reached = cells.written(asked, self.writes)
+        return self._held(cells, _parameters(self.believed, reached, wanted, target))
+
+    def _held(self, cells: Cells, parameters: FloatArray) -> FloatArray:
+        """Parameters with those of stuck cells: each device's own law has the conductance it is stuck at."""
+        stuck = np.isfinite(cells.stuck)
+        if not stuck.any():
+            return parameters
+        known = self.actual.conductances(parameters)
+        return _parameters(self.actual, np.where(stuck, cells.stuck, known), known, parameters)
+
+    def _used(self, cells: Cells, stored: FloatArray, *reading: int) -> FloatArray:
+        """Stored parameters as one read meets them: the devices' own conductances have aged, with noise."""
+        known = self.actual.conductances(stored)
+        return _parameters(self.actual, cells.read(cells.aged(known), *reading), known, stored)
+
+
+def _parameters(
+    readout: Readout, reached: FloatArray, known: FloatArray, parameters: FloatArray
+) -> FloatArray:
+    """Parameters of reached conductances; exactly `parameters` where these are the `known` ones."""
+    found = readout.parameters(reached, parameters)
+    same = readout.places[reached == known]
+    found[same] = parameters[same]
+    return found

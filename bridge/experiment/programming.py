@@ -262,10 +262,6 @@ class PulseProgrammer:
         for members, (x, g, count, missed) in zip(self.shapes, self._pool.map(tasks), strict=True):
             after[self.places[members]] = x if as_states else g
             pulses, self.missed = pulses + count, self.missed + missed
-        held = ~np.isnan(self.cells.stuck)
-        if held.any():
-            stuck = self.cells.stuck[held]
-            after[self.places[held]] = self.device.state_for(stuck, self.values) if as_states else stuck
         return after, pulses
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from bridge.errors import SpecError
 from bridge.experiment.build import Experiment
 from bridge.experiment.training import run_experiment
 from bridge.updates.conductances import Readout
-from bridge.updates.nonidealities import quantise
+from bridge.updates.nonidealities import Stuck, quantise, stream
 
 pytestmark = pytest.mark.usefixtures("no_report")
 
@@ -99,6 +99,29 @@ def test_a_stuck_device_is_not_moved_but_its_target_is(small: Path) -> None:
     free = ~(on | off)
     assert (table["device"][free] == table["final"][free]).all()
     assert (table["initial"] != table["final"])[on | off].any()
+
+
+@pytest.mark.parametrize("kind", ["ideal", "open_loop"])
+def test_a_stuck_device_has_its_conductance_by_its_own_law(small: Path, kind: str) -> None:
+    """`a1 x sinh(0.1 b) / 0.1` with each device's own `a1`, up to what the device reaches at `x = 1`."""
+    flags = (
+        "devices={spread: [{parameters: [a1, a2], relative: 0.3}], stuck: {on: 0.2, off: 0.2, random: 0.4}}",
+        f"training.programming={{kind: {kind}}}",
+    )
+    run, _ = train(small, kind, *MEMRISTORS, *flags, "training.epochs=1")
+    experiment = Experiment.load(run / "spec.yaml")
+    network = experiment.network(experiment.data())
+    table = parameters(run)
+    own = np.array([network.element(n).value("a1") for n in table["element"]])
+    factor = np.sinh(0.1 * 0.7) / 0.1
+    drawn = Stuck(0.2, 0.2, 0.4).values(
+        *(3.7e-7 * factor * table[c].to_numpy() for c in ("lower", "upper")), stream(1, "stuck", 0)
+    )
+    stuck = np.isfinite(drawn)
+    assert stuck.sum() > 5
+    reached = np.minimum(drawn, own * factor)[stuck]
+    assert (reached < drawn[stuck]).any()
+    np.testing.assert_allclose((own * factor * table["device"])[stuck], reached, rtol=1e-9)
 
 
 def test_the_reference_decides_where_an_update_starts(small: Path) -> None:
