@@ -116,6 +116,7 @@ class StaticPhases:
         self.left[self._left] = True
         self._loaded_targets = tuple(self.targets[k] for k in self._left)
         self._matrix: Any = None
+        self._fed: tuple[FloatArray, FloatArray, FloatArray] | None = None
         if self.reduction is not None:
             self._loaded_targets += tuple(f"r{name}".lower() for name in self.reduction.equivalents)
             self._matrix = self.reduction.matrix(self.reduction.values)
@@ -139,6 +140,7 @@ class StaticPhases:
             conductances = self.reduction.conductances(values)
             told = np.concatenate([told, 1.0 / self.reduction.node_conductances(conductances)])
             self._matrix = self.reduction.matrix(conductances)
+            self._fed = None
         self.circuit.alter(self._loaded_targets, told)
         self.parameters = values
 
@@ -207,7 +209,7 @@ class StaticPhases:
         nodes = None
         if self._streams:  # a sample's two phases side by side
             signs = np.tile([1.0, -1.0], len(drives))[:, None]
-            nodes = self._in_sequence(np.repeat(drives, 2, axis=0), signs * np.repeat(currents, 2, axis=0))
+            nodes = self._in_sequence(drives, signs * np.repeat(currents, 2, axis=0), 2)
         if nodes is None:
             return self._pairs_apart(drives, currents, free)
         plus, minus = nodes[::2], nodes[1::2]
@@ -229,18 +231,29 @@ class StaticPhases:
         ]
         return [Solutions.of([pair[k] for pair in each]) for k in (0, 1)]
 
-    def _in_sequence(self, drives: FloatArray, currents: FloatArray | None) -> FloatArray | None:
-        """Node voltages of several samples, `(n_samples, n_nodes + 1)` [V]; `None` if they must be apart."""
-        if not self._streams or len(drives) < 2:
+    def _in_sequence(
+        self, drives: FloatArray, currents: FloatArray | None, each: int = 1
+    ) -> FloatArray | None:
+        """Node voltages of several samples, `(n_samples * each, n_nodes + 1)` [V].
+
+        Args:
+            drives: `(n_samples, n_drives)` [V or A].
+            currents: `(n_samples * each, n_outputs)` [A].
+            each: phases a sample.
+
+        Returns:
+            `None` if they must be found apart.
+        """
+        if not self._streams or len(drives) * each < 2:
             return None
         try:
-            found = self.circuit.operating_points(self._played(drives, currents))
+            found = self.circuit.operating_points(self._played(drives, currents, each))
         except (ConvergenceError, IncompleteError):
             if self.session.engine.dead:
                 raise
-            self._count_separate(len(drives))
+            self._count_separate(len(drives) * each)
             return None
-        return self._expand(found, drives)
+        return self._expand(found, drives, each)
 
     def _count_separate(self, samples: int) -> None:
         counts = self.session.counts
@@ -251,16 +264,29 @@ class StaticPhases:
         outputs = nodes[:, self._out_plus] - nodes[:, self._out_minus]
         return Solutions(nodes, outputs, np.zeros(len(nodes), dtype=np.int64))
 
-    def _played(self, drives: FloatArray, currents: FloatArray | None) -> FloatArray:
-        """What the loaded sources play, `(n_samples, n_sources)`; nudges behind the drives."""
-        if self.reduction is not None:
-            drives = self.reduction.sources(drives, self._matrix)
-        return drives if currents is None else np.concatenate([drives, currents], axis=1)
+    def _feed(self, drives: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """What the loaded sources play `(n_samples, n_sources)`, and the known nodes' voltages.
 
-    def _expand(self, loaded: FloatArray, drives: FloatArray) -> FloatArray:
+        The last ones are kept for the nudged phases, which have the same drives.
+        """
+        assert self.reduction is not None
+        if self._fed is None or not np.array_equal(self._fed[0], drives):
+            known = self.reduction.known.voltages(drives)
+            self._fed = drives.copy(), self.reduction.sources(drives, self._matrix, known), known
+        return self._fed[1:]
+
+    def _played(self, drives: FloatArray, currents: FloatArray | None, each: int = 1) -> FloatArray:
+        """What the loaded sources play, `(n_samples * each, n_sources)`; nudges behind the drives."""
+        if self.reduction is not None:
+            drives = self._feed(drives)[0]
+        played = np.repeat(drives, each, axis=0) if each > 1 else drives
+        return played if currents is None else np.concatenate([played, currents], axis=1)
+
+    def _expand(self, loaded: FloatArray, drives: FloatArray, each: int = 1) -> FloatArray:
         """All node voltages with ground, `(n, n_nodes + 1)`, from those that are loaded, `(n, n_loaded)`."""
         if self.reduction is not None:
-            return self.reduction.expand(loaded, drives)
+            known = self._feed(drives)[1]
+            return self.reduction.expand(loaded, np.repeat(known, each, axis=0) if each > 1 else known)
         return np.concatenate([loaded, np.zeros((len(loaded), 1))], axis=1)
 
     def _whole(self, waves: Waveforms, drives: FloatArray) -> Waveforms:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bridge.errors import NetworkError
 from circuits.devices.base import Element, FloatArray
 from circuits.devices.passive import capacitor
+
+IntArray = NDArray[np.int64]
 
 GROUND = "0"
 _NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -194,11 +196,23 @@ class Network:
         x = np.asarray(features, dtype=float)
         if x.shape[-1] != self.n_features:
             raise NetworkError(f"a sample has {x.shape[-1]} features, the network takes {self.n_features}")
-        columns = [
-            np.full(x.shape[:-1], d.offset) if d.feature is None else d.scale * x[..., d.feature] + d.offset
-            for d in self.drives
-        ]
-        return np.stack(columns, axis=-1) if columns else np.zeros((*x.shape[:-1], 0))
+        followers, features, scales, offsets = self._drive_rule
+        found = np.empty((*x.shape[:-1], len(self.drives)))
+        found[...] = offsets
+        found[..., followers] += x[..., features] * scales
+        return found
+
+    @cached_property
+    def _drive_rule(self) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
+        """The drives that follow a feature, that feature and its factor; the constant part of all."""
+        rule = [(k, d.feature, d.scale) for k, d in enumerate(self.drives) if d.feature is not None]
+        followers, features, scales = zip(*rule, strict=True) if rule else ((), (), ())
+        return (
+            np.array(followers, dtype=np.int64),
+            np.array(features, dtype=np.int64),
+            np.array(scales, dtype=float),
+            np.array([d.offset for d in self.drives], dtype=float),
+        )
 
     @property
     def parameters(self) -> FloatArray:

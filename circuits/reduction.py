@@ -151,41 +151,49 @@ class Reduction:
         """From known voltages to source currents: `(n_known, n_nodes)` [S], dense or sparse."""
         shape = (len(self.known.nodes), len(self.folded_nodes))
         if self._dense:
-            flat = np.bincount(self.starts * shape[1] + self.ends, conductances, shape[0] * shape[1])
-            return flat.reshape(shape)
+            return np.bincount(self._flat, conductances, shape[0] * shape[1]).reshape(shape)
         return sparse.csr_array((conductances, (self.starts, self.ends)), shape=shape)
+
+    @cached_property
+    def _flat(self) -> IntArray:
+        """Places of the folded conductances in a dense matrix of known nodes by folded ones."""
+        return self.starts * len(self.folded_nodes) + self.ends
+
+    @cached_property
+    def _trained_flat(self) -> IntArray:
+        return self._flat[self.places]
 
     @property
     def _dense(self) -> bool:
         return len(self.known.nodes) * len(self.folded_nodes) <= _DENSE * len(self.starts)
 
-    def sources(self, drives: FloatArray, matrix: Any) -> FloatArray:
+    def sources(self, drives: FloatArray, matrix: Any, known: FloatArray | None = None) -> FloatArray:
         """Values of the loaded network's drives.
 
         Args:
             drives: of the full network, `(n_samples, n_drives)` [V or A].
             matrix: see `matrix`.
+            known: the known voltages of these drives, `(n_samples, n_known)` [V]; found when left out.
 
         Returns:
             `(n_samples, n_loaded_drives)`, C-contiguous.
         """
-        known = self.known.voltages(drives)
-        # Not by BLAS, whose last digits depend on its threads.
-        currents = np.einsum("sk,kn->sn", known, matrix) if self._dense else (matrix.T @ known.T).T
+        known = self.known.voltages(drives) if known is None else known
+        currents = known @ matrix if self._dense else (matrix.T @ known.T).T
         return np.ascontiguousarray(np.concatenate([drives[:, self.drives_left], currents], axis=1))
 
-    def expand(self, loaded: FloatArray, drives: FloatArray) -> FloatArray:
+    def expand(self, loaded: FloatArray, known: FloatArray) -> FloatArray:
         """Node voltages of the full network.
 
         Args:
             loaded: those of the loaded one, `(n_samples, n_loaded_nodes)` [V].
-            drives: of the full network, `(n_samples, n_drives)`; or one row for all.
+            known: the known voltages, `(n_samples, n_known)` [V]; or one row for all.
 
         Returns:
             `(n_samples, n_nodes + 1)` [V] in the order of `full.nodes`, ground last.
         """
         found = np.empty((len(loaded), len(self.full.node_index)))
-        found[:, self._known_columns] = self.known.voltages(drives)
+        found[:, self._known_columns] = known
         found[:, self._loaded_columns] = loaded
         return found
 
@@ -214,13 +222,12 @@ class Reduction:
         a, b = plus[:, self.folded_nodes], minus[:, self.folded_nodes]
         difference, mean = a - b, 0.5 * (a + b)
         own = np.einsum("sn,sn->n", difference, mean)
-        starts, ends = self.starts[self.places], self.ends[self.places]
         if self._dense:
-            crossed = np.einsum("sk,sn->kn", held, difference)[starts, ends]
-        else:
-            crossed = np.zeros(len(starts))
-            for e, d in zip(held, difference, strict=True):
-                crossed += e[starts] * d[ends]
+            return np.take(own - held.T @ difference, self._trained_flat)
+        ends, starts = self.ends[self.places], self.starts[self.places]
+        crossed = np.zeros(len(starts))
+        for e, d in zip(held, difference, strict=True):
+            crossed += e[starts] * d[ends]
         return np.asarray(own[ends] - crossed)
 
 

@@ -54,8 +54,11 @@ class EquilibriumTask:
         wrong = np.flatnonzero(error.any(axis=1))  # of the others the nudged phases are the free one
         if not len(wrong):
             return losses, free.outputs, np.zeros(len(phases.targets))
-        some = Solutions(free.nodes[wrong], free.outputs[wrong], free.rungs[wrong])
-        plus, minus = phases.nudged_pairs(batch.drives[wrong], -self.beta * error[wrong], some)
+        some, drives = free, batch.drives
+        if len(wrong) < len(drives):
+            some = Solutions(free.nodes[wrong], free.outputs[wrong], free.rungs[wrong])
+            drives, error = drives[wrong], error[wrong]
+        plus, minus = phases.nudged_pairs(drives, -self.beta * error, some)
         return losses, free.outputs, contrasts(phases, plus.nodes, minus.nodes)
 
 

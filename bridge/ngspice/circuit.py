@@ -182,8 +182,8 @@ class Circuit:
     def operating_points(self, values: FloatArray) -> FloatArray:
         """Operating points one after another, each found from the one before: a sweep of the sources.
 
-        Each is solved to tighter tolerances than a single one (`ladder.in_sequence`). The last is compared
-        with an operating point from scratch.
+        Each is solved to tighter tolerances than a single one (`ladder.in_sequence`). The sweep begins with
+        the last of them, from scratch, which the one that it ends with is compared with.
 
         Args:
             values: of the external sources from number 0 on, `(n_points, n_sources)`.
@@ -202,10 +202,10 @@ class Circuit:
         loaded = self._variant(ladder.in_sequence(self.deck.options))
         counts, points = self.session.counts, len(values)
         try:
-            command = f"dc {loaded.counter} 0 {points - 1} 1"
-            found = self.session.run(loaded, [in_turn(values)], command, points + 4, points=points)[0]
-            found = np.array(found)
-            fresh = self.session.run(loaded, [constant(values[-1])], "op")[0][0]
+            played = [in_turn(np.concatenate([values[-1:], values]))]
+            command = f"dc {loaded.counter} 0 {points} 1"
+            found = self.session.run(loaded, played, command, points + 5, points=points + 1)[0]
+            fresh, found = found[0], found[1:]
             options = self.deck.options
             allowed = options.reltol * np.abs(fresh) + options.vntol
             if (np.abs(found[-1] - fresh) > allowed).any():

@@ -58,5 +58,6 @@ def use() -> None:
     main.__spec__ = None
     if hasattr(main, "__file__"):
         del main.__file__
+    os.environ.update(pool.ONE_THREAD)  # for the prepared process, which is not there yet
     multiprocessing.set_forkserver_preload(list(_PREPARED))
     pool.launch_with(Forked)

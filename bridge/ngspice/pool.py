@@ -41,13 +41,21 @@ class Process(Protocol):
         """Wait for its end."""
 
 
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "passive",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+"""Environment of a worker: products of matrices have the same last digits on any number of cores."""
+
 Launch = Callable[[Connection, str, IO[bytes]], Process]
 """Starts a worker: its end of the pipe, its folder, where its output goes."""
 
 
 def spawn(child: Connection, folder: str, errors: IO[bytes]) -> Process:
     """Start a worker as a new program."""
-    environment = dict(os.environ, OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
+    environment = dict(os.environ, **ONE_THREAD)
     environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
     return subprocess.Popen(
         [

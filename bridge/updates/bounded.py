@@ -27,6 +27,9 @@ State = dict[str, npt.NDArray[Any]]
 Space = Literal["linear", "log"]
 
 
+_FARTHEST = 300.0  # change of a logarithm: past every bound of a parameter, and no overflow
+
+
 class UpdateError(TellegenError):
     """An update cannot be made: an option, a gradient or a saved state is wrong. Nothing was changed."""
 
@@ -128,13 +131,10 @@ class Optimizer(ABC):
 
     def _move(self, values: FloatArray, change: FloatArray) -> FloatArray:
         if self.space == "log":
-            low, high = np.log(self.lower / values), np.log(self.upper / values)
-            blocked = (change < low) | (change > high)
-            moved = values * np.exp(np.clip(change, low, high))
+            moved = values * np.exp(np.clip(change, -_FARTHEST, _FARTHEST))
         else:
             moved = values + change
-            blocked = (moved < self.lower) | (moved > self.upper)
-        self._stop(blocked)
+        self._stop((moved < self.lower) | (moved > self.upper))
         return np.asarray(np.clip(moved, self.lower, self.upper), dtype=np.float64)
 
     def _vector(self, values: npt.ArrayLike, what: str) -> FloatArray:
