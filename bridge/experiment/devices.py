@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bridge.dynamics import DynamicPlan
 from bridge.errors import SpecError
+from bridge.experiment.misses import WriteLog
 from bridge.experiment.programming import PulseProgrammer
 from bridge.experiment.spec import ExperimentSpec
 from bridge.experiment.spec_clln import CLLNSpec
@@ -35,7 +36,7 @@ ZERO_CELSIUS = 273.15
 """[K]"""
 _MILLIVOLT_MICROMETRE, _PERCENT_MICROMETRE = 1e-9, 1e-8
 _TEMPERATURE_FREE = ("equilibrium", "finite_difference", "coupled_learning")
-METRICS = ("pulses", "programming_error", "missed")
+METRICS = ("pulses", "programming_error", "missed", "worst_miss")
 
 
 def synapses(spec: SynapseSpec) -> MemristiveSynapses | None:
@@ -147,7 +148,6 @@ class Hardware:
         writes: writes so far.
         asked: conductances of the last write [S], `(n_cells,)`.
         pulses: programming pulses so far; an ideal write of one device counts as one.
-        missed: devices that the last write left outside of the tolerance; 0 for ideal writes.
     """
 
     def __init__(self, spec: ExperimentSpec, nominal: Network, network: Network) -> None:
@@ -180,10 +180,9 @@ class Hardware:
             self.programmer = PulseProgrammer(self.programming, spec, nominal, network, self.cells, places)
         self.stored = self.initial = network.parameters
         self.asked = np.full(len(self.believed.places), np.nan)
-        self.writes, self.pulses, self.missed = 0, 0, 0
+        self.writes, self.pulses = 0, 0
         self._errors: list[float] = []
-        self._misses: list[int] = []
-        self._since = 0
+        self._since = self._logged = 0
 
     @property
     def span(self) -> FloatArray:
@@ -191,10 +190,37 @@ class Hardware:
         span = self.cells.upper - self.cells.lower
         return np.where(span > 0, span, 1.0)
 
-    def write(self, target: FloatArray) -> None:
+    @property
+    def log(self) -> WriteLog | None:
+        """What writes by pulses left; `None` for ideal writes."""
+        return None if self.programmer is None else self.programmer.log
+
+    @property
+    def names(self) -> list[str]:
+        """Of the elements that are written, `(n_cells,)`."""
+        network = self.believed.network
+        return [network.trainable[k].element for k in self.believed.places]
+
+    def results(self) -> dict[str, Any]:
+        """Pulses of all writes, devices that the last one missed and the worst error; details of pulses."""
+        if self.log is None:
+            return {"pulses": self.pulses, "missed": 0, "worst_miss": 0.0}
+        log = self.log
+        return {
+            "pulses": self.pulses,
+            "missed": log.missed,
+            "worst_miss": log.worst,
+            "misses": log.summary(self.names, self.asked),
+        }
+
+    def write(self, target: FloatArray, epoch: int = 0) -> None:
         """Write target parameters `(n_trainable,)` into the devices.
 
         An ideal programmer leaves devices alone of which the same conductance is asked as in the last write.
+
+        Args:
+            target: the controller's own values.
+            epoch: to which the write belongs, for the log.
         """
         wanted = self.believed.conductances(target)
         asked = self.cells.levels(wanted)
@@ -205,13 +231,11 @@ class Hardware:
             self.stored = np.where(fresh, new, self.stored)
             self.pulses += int(fresh[self.believed.places].sum())
         else:
-            new, pulses = self.programmer.write(asked, self.stored, self.writes)
+            new, pulses = self.programmer.write(asked, self.stored, self.writes, epoch)
             others = np.delete(np.arange(len(target)), self.believed.places)
             new[others] = target[others]
             self.stored = self._held(self.cells, new)
             self.pulses += pulses
-            self.missed = self.programmer.missed
-            self._misses.append(self.missed)
         self.asked = asked
         if not self.writes:
             self.initial = self.stored
@@ -248,20 +272,28 @@ class Hardware:
         return target if self.programming.reference == "target" else self.parameters(self.writes)
 
     def metrics(self) -> dict[str, float]:
-        """Pulses since the last call, and means over its writes: the error of programming, devices missed.
+        """Pulses since the last call, and of its writes: the error of programming, devices missed.
 
         The error is the root mean square over the devices of the difference between the conductance that a
-        device has after the write and the controller's, as a share of the device's range. Missed are devices
-        outside of the tolerance; the number is there where pulses write.
+        device has after the write and the controller's, as a share of the device's range, the mean of the
+        writes. `missed` is the mean number of devices outside of the tolerance, `worst_miss` the largest
+        relative error of one of them, 0 without; both are there where pulses write.
         """
         found = {
             "pulses": float(self.pulses - self._since),
             "programming_error": float(np.mean(self._errors)) if self._errors else float("nan"),
         }
-        if self.programmer is not None:
-            found["missed"] = float(np.mean(self._misses)) if self._misses else 0.0
-        self._since, self._errors, self._misses = self.pulses, [], []
+        if self.log is not None:
+            missed, worst = (self.log.column(c, self._logged) for c in ("missed", "worst_miss"))
+            found["missed"] = float(np.mean(missed)) if missed.size else 0.0
+            found["worst_miss"] = float(worst.max(initial=0.0))
+        self._mark()
         return found
+
+    def _mark(self) -> None:
+        """Begin the next row of metrics."""
+        self._since, self._errors = self.pulses, []
+        self._logged = 0 if self.log is None else len(self.log.rows)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs, as arrays by name."""
@@ -269,7 +301,8 @@ class Hardware:
             "stored": self.stored,
             "initial": self.initial,
             "asked": self.asked,
-            "counts": np.array([self.writes, self.pulses, self.missed], dtype=np.int64),
+            "counts": np.array([self.writes, self.pulses], dtype=np.int64),
+            **({} if self.log is None else self.log.state_dict()),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -278,17 +311,23 @@ class Hardware:
         Raises:
             SpecError: it is not that of these devices.
         """
+        other = "the checkpoint's devices are not those of this network; start the run anew"
         try:
             names = ("stored", "initial", "asked", "counts")
             stored, initial, asked, counts = (np.array(state[k]) for k in names)
+            log = None if self.programmer is None else WriteLog.of(dict(state), len(self.asked))
         except KeyError as error:
             raise SpecError(f"the checkpoint holds no {error} of the devices; start the run anew") from error
-        shapes = (self.stored.shape, self.stored.shape, self.asked.shape, (3,))
+        except ValueError as error:
+            raise SpecError(other) from error
+        shapes = (self.stored.shape, self.stored.shape, self.asked.shape, (2,))
         if (stored.shape, initial.shape, asked.shape, counts.shape) != shapes:
-            raise SpecError("the checkpoint's devices are not those of this network; start the run anew")
+            raise SpecError(other)
         self.stored, self.initial, self.asked = stored, initial, asked
-        self.writes, self.pulses, self.missed = (int(c) for c in counts)
-        self._since, self._errors, self._misses = self.pulses, [], []
+        self.writes, self.pulses = (int(c) for c in counts)
+        if self.programmer is not None and log is not None:
+            self.programmer.log = log
+        self._mark()
 
     def _written(self, cells: Cells, asked: FloatArray, wanted: FloatArray, target: FloatArray) -> FloatArray:
         """Parameters after an ideal write, which sets the states of nominal devices."""

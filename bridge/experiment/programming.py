@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.errors import SpecError
+from bridge.experiment.misses import WriteLog
 from bridge.experiment.spec import ExperimentSpec, GraphSpec, LayeredSpec
 from bridge.experiment.spec_devices import ProgrammingSpec
 from bridge.ngspice.pool import Pool
@@ -30,6 +31,29 @@ from circuits.network import Network
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a write has reached.
+
+    Attributes:
+        states: first states, `(rows, columns)`.
+        conductances: by the devices' own laws, `(rows, columns)` [S].
+        pulses: of all devices.
+        rounds: of pulses.
+        errors: relative error of what was read of each device outside of the tolerance, not a number for all
+            others; stuck devices do not count: no pulse could bring them to their targets.
+        beyond: devices that no state brings within the tolerance.
+    """
+
+    states: FloatArray
+    conductances: FloatArray
+    pulses: int
+    rounds: int
+    errors: FloatArray
+    beyond: BoolArray
 
 
 @dataclass(frozen=True)
@@ -48,12 +72,18 @@ class Writing:
     states: FloatArray
     seed: tuple[int, ...]
 
-    def run(self, bench: Bench) -> tuple[FloatArray, FloatArray, int, int]:
-        """First states and conductances [S] after the write, `(rows, columns)`; pulses; devices missed."""
+    def run(self, bench: Bench) -> Written:
+        """Write."""
         programmer = bench.programmer(self.array)
         rng = np.random.default_rng(np.random.SeedSequence(list(self.seed)))
         found = programmer.program(self.targets, self.states, rng)
-        return found.states, found.conductances, int(found.pulses.sum()), int((~found.converged).sum())
+        array, tolerance = programmer.array, programmer.settings.tolerance
+        missed = ~found.converged & ~np.isfinite(array.stuck_at)
+        errors = np.where(missed, found.measured / self.targets - 1.0, np.nan)
+        ends = array.own_range
+        beyond = (self.targets * (1.0 - tolerance) > ends[1]) | (self.targets * (1.0 + tolerance) < ends[0])
+        count = int(found.pulses.sum())
+        return Written(found.states, found.conductances, count, found.rounds, errors, beyond)
 
 
 @dataclass(frozen=True)
@@ -140,7 +170,7 @@ class PulseProgrammer:
 
     Attributes:
         workers: greatest number of processes; results do not depend on it.
-        missed: devices that the last write left outside of the tolerance.
+        log: of the writes.
     """
 
     def __init__(
@@ -181,10 +211,12 @@ class PulseProgrammer:
         self.nominal, self.network, self.cells, self.places = nominal, network, cells, places
         self.seed = spec.seed
         self.shapes = arrays(nominal, places)
-        self.workers, self.missed = spec.engine.workers, 0
+        self.workers, self.log = spec.engine.workers, WriteLog(len(places))
         settings = Settings(
             tolerance=programming.tolerance,
             max_rounds=programming.max_rounds,
+            max_pulses=programming.max_pulses,
+            pulses=programming.pulses,
             raise_voltage=programming.raise_voltage,
             lower_voltage=programming.lower_voltage,
             longest=programming.longest,
@@ -239,13 +271,16 @@ class PulseProgrammer:
         own = parameters[self.places]
         return own if self._as_states else self.device.state_for(own, self.values)
 
-    def write(self, asked: FloatArray, stored: FloatArray, number: int) -> tuple[FloatArray, int]:
+    def write(
+        self, asked: FloatArray, stored: FloatArray, number: int, epoch: int = 0
+    ) -> tuple[FloatArray, int]:
         """Write conductances.
 
         Args:
             asked: `(n_cells,)` [S].
             stored: trainable parameters as they are, `(n_trainable,)`.
             number: of the write.
+            epoch: to which it belongs, for the log.
 
         Returns:
             Trainable parameters after the write, and the number of pulses.
@@ -253,15 +288,18 @@ class PulseProgrammer:
         if self._pool is None:
             self._pool = Pool(self.plan, max(1, min(self.workers, len(self.shapes))), time_limit=600.0)
         states = self.states(stored)
-        as_states = self._as_states
         tasks = [
             Writing(k, asked[m], states[m], (self.seed, DEVICES, PURPOSES["pulses"], number, k))
             for k, m in enumerate(self.shapes)
         ]
-        after, pulses, self.missed = np.array(stored), 0, 0
-        for members, (x, g, count, missed) in zip(self.shapes, self._pool.map(tasks), strict=True):
-            after[self.places[members]] = x if as_states else g
-            pulses, self.missed = pulses + count, self.missed + missed
+        after, errors = np.array(stored), np.full(len(self.places), np.nan)
+        beyond = np.zeros(len(self.places), dtype=bool)
+        made: list[Written] = self._pool.map(tasks)
+        for members, found in zip(self.shapes, made, strict=True):
+            after[self.places[members]] = found.states if self._as_states else found.conductances
+            errors[members], beyond[members] = found.errors, found.beyond
+        pulses, rounds = sum(f.pulses for f in made), max(f.rounds for f in made)
+        self.log.add(epoch, pulses, rounds, errors, beyond)
         return after, pulses
 
     def close(self) -> None:

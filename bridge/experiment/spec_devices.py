@@ -248,6 +248,14 @@ class ProgrammingSpec(LinesSpec):
         ),
     ] = 0.02
     max_rounds: Annotated[int, Field(ge=1, description="write-verify: rounds of reading and pulsing")] = 20
+    pulses: Annotated[
+        Literal["width", "number"],
+        Field(
+            description="open-loop: the width of one pulse a device, or a number of pulses of the width "
+            "`longest`, a fiftieth of the time to cross the device's range when left out"
+        ),
+    ] = "width"
+    max_pulses: Annotated[int, Field(ge=1, description="for one device in one write")] = 100
     raise_voltage: Annotated[
         Volts | None,
         Field(description="of pulses that raise the state; chosen from the device when left out"),
@@ -265,12 +273,17 @@ class ProgrammingSpec(LinesSpec):
     ] = "separate"
 
     def idle(self) -> dict[str, str]:
-        """Ideal writes have no pulses, open-loop ones no rounds, devices on their own no lines."""
+        """Ideal writes have no pulses, open-loop ones no reads, devices on their own no lines."""
         array = tuple(LinesSpec.model_fields)
         if self.kind == "ideal":
-            pulses = ("tolerance", "max_rounds", "raise_voltage", "lower_voltage", "longest", "lines")
-            return without((*pulses, *array), "with kind ideal, which gives no pulses")
-        found = {"max_rounds": "with kind open_loop, which has one round"} if self.kind == "open_loop" else {}
+            pulses = ("tolerance", "max_rounds", "pulses", "max_pulses", "longest", "lines")
+            voltages = ("raise_voltage", "lower_voltage")
+            return without((*pulses, *voltages, *array), "with kind ideal, which gives no pulses")
+        if self.kind == "open_loop":
+            few = ("max_pulses",) if self.pulses == "width" else ()
+            found = without(("max_rounds", *few), "with kind open_loop, which verifies nothing")
+        else:
+            found = {"pulses": "with kind write_verify, which computes widths"}
         if self.lines == "separate":
             found |= without(array, "with lines: separate; name a scheme, such as lines: half")
         return found

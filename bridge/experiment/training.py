@@ -100,7 +100,7 @@ class Training:
             return
         start = self.hardware.reference(state.parameters)
         state.parameters = self.optimizer.step(start, gradient, rate)
-        self.hardware.write(state.parameters)
+        self.hardware.write(state.parameters, state.epoch + 1)
 
     def metrics(
         self, part: str, data: DataSet | WaveSet, losses: FloatArray, outputs: FloatArray, targets: FloatArray
@@ -192,11 +192,21 @@ class Training:
         state.usage = usage
         state.history.append(row)
         self.folder.save_epoch(state, self.network)
+        self._save_writes()
         shown = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if "_loss" in k or "_accuracy" in k)
         if row.get("missed"):
-            shown += f", devices outside of the programming tolerance {row['missed']:.4g} (mean of writes)"
+            shown += (
+                f", devices outside of the programming tolerance {row['missed']:.4g} (mean of writes), "
+                f"the worst by {row['worst_miss']:.2%}"
+            )
         self.folder.log(f"epoch {state.epoch}: {shown}")
         self.progress("epoch", state.epoch, self.spec.epochs, row)
+
+    def _save_writes(self) -> None:
+        """Write the table of all writes by pulses."""
+        if self.hardware is not None and self.hardware.log is not None:
+            table = self.hardware.log.table(self.hardware.names)
+            write_parquet_atomic(self.folder.path / "writes.parquet", table)
 
     def _robustness(self, state: TrainingState) -> dict[str, Any]:
         """Judge the learned network on worse devices, if the file asks for it."""
@@ -235,6 +245,7 @@ class Training:
         """Evaluate the learned network, record a sample, write results."""
         path, test = self.folder.path, self.split.test
         self.folder.save_tables(state, self.network)
+        self._save_writes()
         measured, outputs = self.evaluate("test", test)
         measured |= self.evaluate("train", self.split.train)[0]
         if test.labels is not None and len(test.class_names) > 1:
@@ -259,7 +270,7 @@ class Training:
             "parameters": len(self.network.trainable),
             "held_out": self.split.held_out,
             "stopped": state.stopped,
-            **({} if self.hardware is None else {n: getattr(self.hardware, n) for n in ("pulses", "missed")}),
+            **({} if self.hardware is None else self.hardware.results()),
             **robust,
             **accuracy,
         }

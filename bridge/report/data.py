@@ -88,6 +88,8 @@ class RunData:
         voltages: that sample's node voltages [V] in three operating points, one row a node.
         waveforms: that sample's node voltages [V] in three transients, one row a time point.
         confusion: classes and matrix of the test split.
+        writes: one row a write by pulses.
+        robustness: one row a chip that the learned network was judged on.
         netlists: names of the netlists.
         log: the last lines of the log.
     """
@@ -104,6 +106,7 @@ class RunData:
     voltages: pd.DataFrame | None
     waveforms: pd.DataFrame | None
     confusion: Mapping[str, Any] | None
+    writes: pd.DataFrame | None
     robustness: pd.DataFrame | None
     netlists: tuple[str, ...]
     log: str
@@ -156,6 +159,7 @@ def load(folder: Path) -> RunData:
         voltages=_read(folder / "sample.parquet", _frame),
         waveforms=_read(folder / "waveforms.parquet", _frame),
         confusion=_read(folder / "confusion.json", _json),
+        writes=_read(folder / "writes.parquet", _frame),
         robustness=_read(folder / "robustness.parquet", _frame),
         netlists=tuple(sorted(path.name for path in (folder / "netlists").glob("*"))),
         log="\n".join((log or "").splitlines()[-_LOG_LINES:]),

@@ -26,7 +26,11 @@ FURTHER = {
     "gradient_error": ("error of the gradient after training", "analysis.accuracy"),
     "parameter_error": ("largest relative error of a parameter that is sought", "data.source: stimuli"),
     "pulses": ("programming pulses", "devices or training.programming"),
-    "missed": ("writes outside of the programming tolerance", "devices or training.programming"),
+    "missed": ("devices outside of the programming tolerance, last write", "devices or training.programming"),
+    "worst_miss": (
+        "largest relative error of a device that the last write missed",
+        "devices or training.programming",
+    ),
     "test_spikes_on_time": ("share of the wanted spikes on time", "loss.kind: spike_times"),
     "test_worst_shift": ("largest error of a spike's time [s]", "loss.kind: spike_times"),
     "test_missing_spikes": ("wanted spikes that do not come", "loss.kind: spike_times"),
@@ -83,6 +87,7 @@ def complaint(name: str, spec: ExperimentSpec) -> str:
             "parameter_error": getattr(spec.data, "source", "") == "stimuli",
             "pulses": programmed,
             "missed": programmed,
+            "worst_miss": programmed,
         }.get(base, spec.loss.kind == "spike_times")
         return "" if there else f"{name} needs {FURTHER[base][1]} in the experiment"
     wanted = [

@@ -185,19 +185,64 @@ def test_open_loop_misses_by_the_spread_of_the_devices(small: Path) -> None:
 
 def test_devices_that_are_missed_are_told(small: Path) -> None:
     flag = "training.programming={kind: open_loop, tolerance: 0.005}"
-    run, results = train(small, "run", *MEMRISTORS, DEVIATIONS, flag, "training.epochs=1")
-    table = metrics(run)
+    run, results = train(small, "run", *MEMRISTORS, DEVIATIONS, flag, "training.epochs=3")
+    table, writes = metrics(run), pd.read_parquet(run / "writes.parquet")
     assert (table["missed"] > 0).all()
     assert 0 < results["missed"] <= len(parameters(run))
     lines = [
         line for line in (run / "log.txt").read_text().splitlines() if "outside of the programming" in line
     ]
     assert len(lines) == len(table)
-    assert lines[-1].endswith(f" {table['missed'].iloc[-1]:.4g} (mean of writes)")
+    last = table.iloc[-1]
+    assert lines[-1].endswith(
+        f" {last['missed']:.4g} (mean of writes), the worst by {last['worst_miss']:.2%}"
+    )
+    # Every update is there, and the epochs are made of them.
+    assert list(writes["update"]) == list(range(len(writes)))
+    assert len(writes) == results["misses"]["writes"] == 1 + 3 * 2  # two minibatches an epoch
+    by_epoch = writes.groupby("epoch")
+    np.testing.assert_allclose(table["missed"], by_epoch["missed"].mean())
+    np.testing.assert_allclose(table["worst_miss"], by_epoch["worst_miss"].max())
+    np.testing.assert_allclose(table["pulses"], by_epoch["pulses"].sum())
+    assert results["missed"] == writes["missed"].iloc[-1]
+    assert results["worst_miss"] == writes["worst_miss"].iloc[-1]
+    assert results["misses"]["worst"]["error"] == writes["worst_miss"].max()
+    # The devices that are named are those whose own law says so.
+    experiment = Experiment.load(run / "spec.yaml")
+    network = experiment.network(experiment.data())
+    own, after = Readout(network).conductances(parameters(run)["device"].to_numpy()), parameters(run)
+    for entry in results["misses"]["last"]:
+        at = list(after["element"]).index(entry["device"])
+        assert own[at] / entry["target"] - 1.0 == pytest.approx(entry["error"], abs=1e-6)
+        assert abs(entry["error"]) > 0.005
+    errors = [abs(entry["error"]) for entry in results["misses"]["last"]]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] == results["worst_miss"]
+
+
+def test_devices_that_cannot_reach_their_levels_are_told_from_others(small: Path) -> None:
+    """At the top level those are beyond reach that conduct 2 % less than the nominal device at best."""
+    flags = (*MEMRISTORS, "devices={spread: [{parameters: [a1, a2], relative: 0.1}], levels: 2}",
+             "training.programming={kind: write_verify, tolerance: 0.02}", "training.epochs=1",
+             "circuit.synapse.state={initial_lower: 0.9, initial_upper: 1}")  # fmt: skip
+    run, results = train(small, "run", *flags)
+    experiment = Experiment.load(run / "spec.yaml")
+    network = experiment.network(experiment.data())
+    top = np.array([network.element(n).value("a1") for n in parameters(run)["element"]]) / 3.7e-7
+    short = set(parameters(run)["element"][top < 0.98])
+    assert 0 < len(short) < len(top)
+    assert {e["device"] for e in results["misses"]["last"] if e["beyond_reach"]} == short
+    assert results["missed"] == len(short)
+    assert pd.read_parquet(run / "writes.parquet")["beyond_reach"].iloc[-1] == len(short)
 
 
 def first_moved(small: Path, programming: str) -> np.ndarray:
-    """How far the states of the first array go when an open-loop pulse takes only device (0, 0) 0.4 up."""
+    """How far the states of the first array go when open-loop pulses take only device (0, 0) 0.4 up."""
+    return pulsed(small, programming)[0]
+
+
+def pulsed(small: Path, programming: str) -> tuple[np.ndarray, int]:
+    """The same with the number of pulses."""
     flag = f"training.programming={{kind: open_loop, {programming}}}"
     experiment = Experiment.load(small, (*MEMRISTORS, flag))
     split = experiment.data()
@@ -214,7 +259,21 @@ def first_moved(small: Path, programming: str) -> np.ndarray:
     finally:
         hardware.close()
     assert pulses > 0
-    return np.asarray((after - stored)[hardware.believed.places][array])
+    return np.asarray((after - stored)[hardware.believed.places][array]), pulses
+
+
+def test_open_loop_by_the_number_of_pulses(small: Path) -> None:
+    """The whole number of equal pulses that ends nearest; their width and the most of them are the file's."""
+    moved, count = pulsed(small, "pulses: number")
+    assert count > 5
+    assert 1e-4 < abs(moved[0, 0] - 0.4) < 0.75 * 0.4 / count
+    assert np.abs(np.delete(moved.ravel(), 0)).max() < 1e-4
+    longer, few = pulsed(small, "pulses: number, longest: 4s")
+    assert 1 < few < count
+    assert abs(longer[0, 0] - 0.4) < 0.75 * 0.4 / few
+    cut, most = pulsed(small, "pulses: number, max_pulses: 3")
+    assert most == 3
+    assert 3 * moved[0, 0] / count < cut[0, 0] < 0.4  # steps become smaller on the way up
 
 
 @pytest.mark.parametrize(
@@ -296,6 +355,10 @@ def test_a_programmed_run_that_is_killed_ends_as_if_nothing_had_been(small: Path
     assert not (out / "results.json").exists()
     run_experiment(Experiment.load(small, flags), out=out, resume=True, workers=2)
     assert_same(run, out)
+    writes = [pd.read_parquet(folder / "writes.parquet") for folder in (run, out)]
+    pd.testing.assert_frame_equal(*writes, check_exact=True)
+    results = [json.loads((folder / "results.json").read_text())["misses"] for folder in (run, out)]
+    assert results[0] == results[1]
 
 
 # --- robustness -----------------------------------------------------------------------------------------
@@ -344,6 +407,14 @@ def test_robustness_without_deviation_is_the_learned_network(small: Path) -> Non
         ),
         (["training.optimizer={kind: stochastic, learning_rate: 1}"], "stochastic needs scale"),
         (["robustness={draws: 3}"], "needs a list of values"),
+        (
+            [*MEMRISTORS, "training.programming={kind: write_verify, pulses: number}"],
+            "programming.pulses: has no effect with kind write_verify, which computes widths",
+        ),
+        (
+            [*MEMRISTORS, "training.programming={kind: open_loop, max_pulses: 9}"],
+            "programming.max_pulses: has no effect with kind open_loop",
+        ),
         (
             [*MEMRISTORS, "devices={spread: [{parameters: [conductance], relative: 0.1}]}", WRITE_VERIFY],
             "is for ideal programming",

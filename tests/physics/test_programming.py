@@ -214,7 +214,28 @@ def test_stuck_and_unreachable_devices_do_not_converge_and_do_not_hold_up_others
     assert missed == {(1, 2), (3, 0)}
     assert found.conductances[1, 2] == 2e-7
     assert found.measured[1, 2] == pytest.approx(2e-7, rel=1e-5)
-    assert found.pulses[1, 2] == 3  # patience
+    assert found.pulses[1, 2] == 1 + 3  # half of its range, then patience with the strongest
+
+
+def test_small_ways_of_devices_with_higher_thresholds_are_gone(session: Session) -> None:
+    """For a step of 3 % the model lowers its pulses to just above a threshold that these devices exceed."""
+    array = jo(2, 4, separate=True, deviations={"vp": np.array([[1.5, 1.57, 1.65, 1.8]] * 2),
+                                                "vn": np.array([[0.5, 0.53, 0.57, 0.65]] * 2)})  # fmt: skip
+    start = np.array([[0.02] * 4, [0.8] * 4])
+    goal = array.conductances(start[..., None] * np.array([1.03, 0.97])[:, None, None])
+    found = make_programmer("write_verify", array, session=session).program(goal, start)
+    assert found.converged.all()
+    np.testing.assert_allclose(found.conductances, goal, rtol=0.0105)
+
+
+def test_devices_that_conduct_better_than_the_model_at_best_are_lowered(session: Session) -> None:
+    """From 1.2 to 1.0 of the greatest conductance of the model, which knows no difference between them."""
+    array = jo(1, 3, separate=True, deviations={"a1": 1.2 * 3.7e-7, "a2": 1.2 * 3.7e-7})
+    top = array.conductance_range[1]
+    goal = top * np.array([[1.0, 0.999, 1.1]])
+    found = make_programmer("write_verify", array, session=session).program(goal, 1.0)
+    assert found.converged.all()
+    np.testing.assert_allclose(found.conductances, goal, rtol=0.0105)
 
 
 def test_the_ideal_programmer_sets_states_of_the_devices_own_parameters() -> None:

@@ -92,6 +92,16 @@ class Array:
         both = self.device.read_conductance({**self.believed, self.device.states[0].name: ends})
         return float(both.min()), float(both.max())
 
+    @cached_property
+    def own_range(self) -> tuple[FloatArray, FloatArray]:
+        """Least and greatest conductance of each device by its own parameters, `(rows, columns)` each [S]."""
+        name = self.device.states[0].name
+        ends = [
+            np.broadcast_to(self.device.read_conductance({**self.own, name: end}), self.shape)
+            for end in self.device.bounds[0]
+        ]
+        return np.minimum(*ends), np.maximum(*ends)
+
     def all_states(self, states: ArrayLike) -> FloatArray:
         """States `(rows, columns, n_states)` from those or from first states `(rows, columns)`.
 

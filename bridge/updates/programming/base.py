@@ -88,7 +88,7 @@ class Settings:
             `third`, whichever leaves unselected devices alone.
         max_rounds: of pulses.
         max_pulses: for one device.
-        patience: rounds without a measured change after which a device gets no more pulses.
+        patience: rounds at the strongest pulses without a measured change after which a device gets no more.
         realisation: how the devices' laws are simulated.
         pulses: what an open-loop programmer computes: the `width` of one pulse, or the `number` of pulses of
             the width `longest`, by default a fiftieth of the time in which the state crosses its range.

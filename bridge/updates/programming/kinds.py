@@ -22,7 +22,8 @@ from bridge.updates.programming.inverse import after
 from bridge.updates.programming.readout import hidden
 
 _MOVED = 0.02  # of the way to go: a smaller measured change is none
-_EFFORT = (0.25, 4.0)
+_EFFORT = (0.25, 64.0)
+_GAIN = (0.25, 4.0)
 
 
 class Ideal(Programmer):
@@ -100,7 +101,9 @@ class WriteVerify(Programmer):
     """Reads, then pulses and reads again, until every device is within the tolerance or out of budget.
 
     The way that a device went against the way that the model promised sets how much of it the next pulse
-    asks for: devices and lines that differ from the believed model are learned in a few rounds.
+    asks for: devices and lines that differ from the believed model are learned in a few rounds. A device
+    that stands still, because the pulse stays below its own threshold, is asked for twice as much; it is
+    given up when it has not moved in `patience` rounds at the strongest pulses.
     """
 
     def _program(self, targets: FloatArray, states: FloatArray, rng: np.random.Generator) -> Programmed:
@@ -108,20 +111,23 @@ class WriteVerify(Programmer):
         if reason := hidden(array, targets, settings.tolerance):
             raise ProgrammingError(f"programming: {reason}")
         self.bench.states = states.copy()
-        wanted = array.device.state_for(targets, array.believed)
         measured = self._read(rng)
         good = self.within(measured, targets)
+        gain = np.ones(array.shape)
         history = [_entry(0, np.zeros_like(good), measured, targets, good, timer)]
         count = np.zeros(array.shape, dtype=np.int64)
         idle = np.zeros(array.shape, dtype=np.int64)
         effort = np.ones((2, *array.shape))
+        low, high = array.device.bounds[0]
         rounds = 0
         while rounds < settings.max_rounds:
             chosen = ~good & (count < settings.max_pulses) & (idle < settings.patience)
             if not chosen.any():
                 break
             rounds += 1
-            now = self._believed_states(measured)
+            gain = self._gain(gain, measured)
+            wanted = array.device.state_for(targets / gain, array.believed)
+            now = self._believed_states(measured / gain)
             self._renew(rng, rounds)
             pulsed = np.zeros(array.shape, dtype=bool)
             way = wanted - now[..., 0]
@@ -137,15 +143,28 @@ class WriteVerify(Programmer):
             count += pulsed
             measured = self._read(rng)
             good = self.within(measured, targets)
-            gone = array.device.state_for(measured, array.believed) - now[..., 0]
+            gone = array.device.state_for(measured / gain, array.believed) - now[..., 0]
             with np.errstate(divide="ignore", invalid="ignore"):
                 progress = np.where(pulsed, gone / way, 1.0)
             still = pulsed & ~(np.abs(progress) > _MOVED)
-            idle = np.where(still, idle + 1, np.where(pulsed, 0, idle))
+            end = now[..., 0] + share * way
+            strongest = full | (share >= _EFFORT[1]) | (end <= low) | (end >= high)
+            idle = np.where(still, idle + strongest, np.where(pulsed, 0, idle))
             self._learn(effort, sense, share, progress, pulsed & ~full)
             history.append(_entry(rounds, pulsed, measured, targets, good, timer))
         final = self.bench.states.copy()
         return Programmed(final, array.conductances(final), measured, count, rounds, good, tuple(history))
+
+    def _gain(self, gain: FloatArray, measured: FloatArray) -> FloatArray:
+        """Conductances over those of the believed model, changed where a read lies outside of its range.
+
+        Without it a device that conducts better than the model at best could not be told from one that has
+        reached a target there.
+        """
+        low, high = (gain * end for end in self.array.conductance_range)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            new = np.where(measured > high, measured / high, np.where(measured < low, measured / low, 1.0))
+        return np.asarray(np.clip(gain * new, *_GAIN))
 
     @staticmethod
     def _learn(
