@@ -74,6 +74,15 @@ def parse_quantity(text: str | int | float, unit: str | None = None) -> float:
     return _finite(f"{mantissa}e{int(power or 0) + exponent}", repr(written))
 
 
+def parse_in(value: str | int | float, unit: str) -> float:
+    """Read a number in any SI unit: one that `parse_quantity` knows may be written, others may not.
+
+    Raises:
+        ValueError: see `parse_quantity`.
+    """
+    return parse_quantity(value, unit if unit in _UNITS else "")
+
+
 def format_quantity(value: float, unit: str = "", digits: int = 6) -> str:
     """Write a value in engineering notation that SPICE and `parse_quantity` read: `40ns`, `1.5MegOhm`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from bridge.dynamics import FIXED_GRID, DynamicPhases, DynamicPlan
 from bridge.errors import SpecError
 from bridge.estimators.base import DynamicBatch
+from bridge.experiment.device_file import load_device
 from bridge.experiment.section import ConductanceSpec, DiodeSpec
 from bridge.experiment.spec import ExperimentSpec, TransientSpec
 from bridge.experiment.spec_dynamic import (
@@ -87,10 +89,16 @@ def _network(spec: ExperimentSpec, channels: int, outputs: int, seed: int | None
         return neurons(spec)[0]
     if isinstance(circuit, NetlistSpec):
         from circuits.importer import import_netlist
+        from circuits.importer.extra import Extra
 
         trainable = [t if isinstance(t, str) else t.model_dump(exclude_none=True) for t in circuit.trainable]
+        placed = [
+            Extra(name, tuple(e.nodes), partial(load_device(e.device).place, values=e.parameters))
+            for name, e in circuit.elements.items()
+        ]
         return import_netlist(
             circuit.netlist,
+            extra=placed,
             inputs=circuit.inputs,
             outputs=circuit.outputs,
             trainable=trainable,

@@ -26,7 +26,6 @@ from bridge.plans import StaticPlan
 from bridge.updates.conductances import Readout
 from bridge.updates.nonidealities import Cells, Drift, Imperfections, Spread, Stuck
 from bridge.updates.variation import Mismatch, at_temperature, spread_parameters
-from circuits.devices.memristors import MEMRISTORS
 from circuits.network import Network
 from circuits.topologies.memristive import MemristiveSynapses
 
@@ -43,7 +42,7 @@ def synapses(spec: SynapseSpec) -> MemristiveSynapses | None:
     """The memristive synapses that a file asks for; `None` for resistors."""
     if spec.kind == "resistor":
         return None
-    device = MEMRISTORS[spec.model]
+    device = spec.memristor
     values = device.values(spec.published, **spec.parameters)
     ends = spec.state if spec.conductance is None else spec.conductance
     return MemristiveSynapses(

@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bridge.experiment.device_file import DECLARATIONS, named_files
 from bridge.experiment.spec import ExperimentSpec
 from bridge.experiment.spec_transistor import TransistorSpec
 
@@ -98,7 +99,10 @@ def _with_included(first: Path) -> list[str]:
         found[file] = content = digest(file)
         if content not in _includes:
             names = _INCLUDE.findall(file.read_bytes())
-            _includes[content] = tuple(name.decode("utf-8", "replace") for name in names)
+            told = [name.decode("utf-8", "replace") for name in names]
+            if file.suffix.lower() in DECLARATIONS:
+                told += named_files(file)
+            _includes[content] = tuple(told)
         waiting += [file.parent / name for name in _includes[content]]
     return list(found.values())
 

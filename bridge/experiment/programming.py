@@ -26,7 +26,7 @@ from bridge.updates.programming.base import Drive
 from bridge.updates.programming.cells import LinesSpec
 from bridge.updates.programming.noise import noisy, speeds
 from bridge.updates.programming.readout import hidden
-from circuits.devices.memristors import MEMRISTORS
+from circuits.devices.memristors import Memristor
 from circuits.network import Network
 
 FloatArray = NDArray[np.float64]
@@ -91,18 +91,18 @@ class ArrayPlan:
     """An array of devices as plain data, so that it can be sent to a worker.
 
     Attributes:
-        model: kind of the device.
+        device: of every cell.
         options: the further fields of `Array`.
         wiring: its cells and lines; left as they are for devices that share none.
     """
 
-    model: str
+    device: Memristor
     options: Mapping[str, Any]
     wiring: LinesSpec
 
     def make(self) -> Array:
         """The array."""
-        array = Array(MEMRISTORS[self.model], **self.options)
+        array = Array(self.device, **self.options)
         return array if array.separate else self.wiring.wired(array)
 
 
@@ -205,7 +205,7 @@ class PulseProgrammer:
                 f"a spread of `conductance` is for ideal programming; {programming.kind} needs the spread "
                 "of parameters of the device"
             )
-        self.device = MEMRISTORS[circuit.synapse.model]
+        self.device = circuit.synapse.memristor
         self.published, self.parameters = circuit.synapse.published, circuit.synapse.parameters
         self.values = self.device.values(self.published, **self.parameters)
         self.nominal, self.network, self.cells, self.places = nominal, network, cells, places
@@ -258,7 +258,7 @@ class PulseProgrammer:
             "stuck": None if np.isnan(stuck).all() else stuck,
             "separate": programming.lines == "separate",
         }
-        return ArrayPlan(self.device.kind, options, programming)
+        return ArrayPlan(self.device, options, programming)
 
     def _own(self, cell: int, parameter: str) -> float:
         """A parameter of the device of a cell as it is; nominal where the circuit has a resistor instead."""

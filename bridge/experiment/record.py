@@ -76,7 +76,7 @@ class DynamicSampleTask:
     relative_beta: float = 0.005
 
     def run(self, phases: DynamicPhases) -> Recorded:
-        """Simulate them; the nudge's peak is a share of the free phase's largest node current."""
+        """Simulate them; the nudge's peak is a share of the free phase's currents."""
         plan, drives = phases.plan, self.batch.signals(0)
         waves = [phases.free(drives)]
         outputs = phases.outputs(waves[0])
@@ -84,7 +84,7 @@ class DynamicSampleTask:
         error = error[:, : len(plan.network.outputs)] / trapezoid_weights(waves[0].time)[:, None]
         outputs = outputs[:, : len(plan.network.outputs)]
         peak = float(np.abs(error).max())
-        level = float(np.median(phases.parameters)) * float(np.abs(outputs).max())
+        level = _current(plan.network, phases.parameters, float(np.abs(outputs).max()), waves[0])
         beta = self.relative_beta * level / peak if peak > 0 else 0.0
         waves += [phases.nudged(drives, waves[0].time, -s * beta * error) for s in (1.0, -1.0)]
         names = [f"v({n})".lower() for n in plan.network.nodes]
@@ -94,6 +94,20 @@ class DynamicSampleTask:
         ]
         nodes = np.array([w.final for w in kept])
         return Recorded(nodes, outputs[-1], np.abs(beta * error).max(axis=0), beta, kept)
+
+
+def _current(network: Network, parameters: FloatArray, volts: float, free: Waveforms) -> float:
+    """The size of a network's currents [A].
+
+    It is that of the median trainable conductance at some voltage; where no conductance is trained, the
+    largest current of a driven source.
+    """
+    devices = [network.element(t.element).device for t in network.trainable]
+    units = [d.parameters[d.index(t.parameter)].unit for d, t in zip(devices, network.trainable, strict=True)]
+    conductances = np.abs(parameters[np.array(units, dtype=str) == "S"])
+    if len(conductances):
+        return float(np.median(conductances)) * volts
+    return max((float(np.abs(free[n]).max()) for n in free.names if n.startswith("i(")), default=0.0)
 
 
 def record(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from bridge.errors import NetworkError, SpecError
+from bridge.experiment.device_file import load_device
 from bridge.experiment.section import ConductanceSpec, KeyProblemError, Section, without
+from bridge.experiment.source import ExistingFile
 from bridge.units import Celsius, Number, Seconds, Volts
 from bridge.updates.programming.cells import LinesSpec
 from circuits.devices.memristors import MEMRISTORS
@@ -54,6 +58,30 @@ class StateRangeSpec(Section):
         return self
 
 
+DeviceFile = Annotated[
+    ExistingFile | None,
+    Field(description="file of a memristive device of your own, instead of `model`"),
+]
+
+
+def memristor_of(model: str, device: Path | None) -> Memristor:
+    """The memristive device that a file names: one that ships, or the user's own.
+
+    Raises:
+        KeyProblemError: there is none of that name, or the device's file is wrong.
+    """
+    if device is not None:
+        try:
+            return load_device(device).memristor()
+        except (SpecError, NetworkError) as error:
+            raise KeyProblemError(("device",), str(error).splitlines()[0]) from None
+    found = MEMRISTORS.get(model)
+    if found is None:
+        known = ", ".join(MEMRISTORS)
+        raise ValueError(f"unknown model {model!r}; choose from: {known}; or give the key `device`, a file")
+    return found
+
+
 class SynapseSpec(Section):
     """What the trainable conductances are: resistors, or memristive devices."""
 
@@ -62,6 +90,7 @@ class SynapseSpec(Section):
         Field(description="`resistor`: trainable conductances, see `circuit.conductance`; or a device"),
     ] = "resistor"
     model: Annotated[str, Field(description="kind of the memristive device")] = "yakopcic"
+    device: DeviceFile = None
     published: Annotated[
         str | None, Field(description="published set of its parameters; the device's first when left out")
     ] = None
@@ -87,10 +116,17 @@ class SynapseSpec(Section):
     def idle(self) -> dict[str, str]:
         """A resistor has no device; conductances replace states."""
         if self.kind == "resistor":
-            others = ("model", "published", "parameters", "fidelity", "state", "conductance")
+            others = ("model", "device", "published", "parameters", "fidelity", "state", "conductance")
             why = "for resistors, whose range is `circuit.conductance`; memristors need kind: memristor"
             return without(others, why)
-        return {} if self.conductance is None else {"state": "beside conductance"}
+        own = without(("model", "published"), "beside device, the file of your own one")
+        found = {} if self.device is None else own
+        return found if self.conductance is None else {**found, "state": "beside conductance"}
+
+    @property
+    def memristor(self) -> Memristor:
+        """The device."""
+        return memristor_of(self.model, self.device)
 
     @property
     def replaced(self) -> dict[str, str]:
@@ -100,18 +136,16 @@ class SynapseSpec(Section):
 
     @model_validator(mode="after")
     def _known(self) -> SynapseSpec:
-        device = MEMRISTORS.get(self.model)
-        if device is None:
-            raise ValueError(f"unknown model {self.model!r}; choose from: {', '.join(MEMRISTORS)}")
+        device = self.memristor
         if self.published is not None and hyphened(self.published) not in [
             hyphened(p.name) for p in device.published
         ]:
             known = ", ".join(p.name for p in device.published) or "none"
-            raise ValueError(f"{self.model} has no published set {self.published!r}; choose from: {known}")
+            raise ValueError(f"{device.kind} has no published set {self.published!r}; choose from: {known}")
         names = [p.name for p in device.parameters]
         for name in self.parameters:
             if name not in names:
-                raise ValueError(f"{self.model} has no parameter {name!r}; it has: {', '.join(names)}")
+                raise ValueError(f"{device.kind} has no parameter {name!r}; it has: {', '.join(names)}")
         no_start(self.parameters, device, "circuit.synapse.state or circuit.synapse.conductance")
         return self
 

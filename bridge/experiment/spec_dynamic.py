@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from bridge.experiment.section import ConductanceSpec, DiodeSpec, Reduce, Section
+from bridge.errors import NetworkError, SpecError
+from bridge.experiment.device_file import load_device
+from bridge.experiment.section import ConductanceSpec, DiodeSpec, KeyProblemError, Reduce, Section
 from bridge.experiment.source import ExistingFile
 from bridge.units import Farads, Henries, Number, Seconds, Siemens, Volts, parse_quantity
 
@@ -84,6 +86,46 @@ class TrainableSpec(Section):
     upper: Annotated[Bound | None, Field(description="largest value while training")] = None
 
 
+def _node(value: Any) -> Any:
+    """Let a node have a number for a name, as ground does."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+NodeName = Annotated[str, BeforeValidator(_node, json_schema_input_type=str | int)]
+
+
+class OwnElementSpec(Section):
+    """A device of your own between nodes of the netlist."""
+
+    device: Annotated[
+        ExistingFile, Field(description="its file: equations (.yaml), Verilog-A (.va) or a subcircuit (.sub)")
+    ]
+    nodes: Annotated[
+        list[NodeName], Field(min_length=2, description="of the netlist, one a terminal; 0 is ground")
+    ]
+    parameters: Annotated[
+        dict[str, Number], Field(description="parameters that differ from its file's", default_factory=dict)
+    ]
+
+    @model_validator(mode="after")
+    def _readable(self) -> OwnElementSpec:
+        try:
+            own = load_device(self.device)
+        except (SpecError, NetworkError) as error:
+            raise KeyProblemError(("device",), str(error).splitlines()[0]) from None
+        if len(self.nodes) != len(own.terminals):
+            raise KeyProblemError(
+                ("nodes",),
+                f"{own.name} has {len(own.terminals)} terminals ({', '.join(own.terminals)}), "
+                f"not {len(self.nodes)}",
+            )
+        try:
+            own.place("x", tuple(f"n{k}" for k in range(len(self.nodes))), self.parameters)
+        except (SpecError, NetworkError) as error:
+            raise KeyProblemError(("parameters",), str(error).removeprefix("x: ")) from None
+        return self
+
+
 class NetlistSpec(Section):
     """A user's own netlist."""
 
@@ -91,6 +133,10 @@ class NetlistSpec(Section):
     netlist: Annotated[ExistingFile, Field(description="the deck, a .cir or .sp file")]
     inputs: Annotated[dict[str, str], Field(description="input name: the deck's source that it drives")]
     outputs: Annotated[list[str], Field(min_length=1, description="nodes, or pairs of nodes as 'a,b'")]
+    elements: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")], OwnElementSpec],
+        Field(description="devices of your own beside the netlist's elements, by name", default_factory=dict),
+    ]
     trainable: Annotated[
         list[str | TrainableSpec],
         Field(description="elements whose parameters learn", default_factory=list),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.families import device_families
-from circuits.devices.memristors import MEMRISTORS, Memristor
+from circuits.devices.memristors.base import FrozenMemristor, Memristor
 from circuits.network import Network
 
 FloatArray = NDArray[np.float64]
@@ -70,8 +70,8 @@ class Readout:
 
 def memristor_of(device: Any, parameter: str) -> Memristor | None:
     """The memristive device whose first state a trainable parameter is; `None` for other parameters."""
-    known = MEMRISTORS.get(str(device.kind).removesuffix("_static"))
-    if known is None:
+    known = device.moving if isinstance(device, FrozenMemristor) else device
+    if not isinstance(known, Memristor):
         return None
     names = {known.states[0].name, known.states[0].initial}
     return known if parameter in names else None

@@ -15,6 +15,56 @@ _INCLUDE = re.compile(r"`include\b[ \t]*(?:\"([^\"\n]*)\")?")
 _COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 
 
+_MODULE = re.compile(r"\bmodule\s+([A-Za-z_]\w*)\s*\(([^;]*?)\)\s*;", re.ASCII)
+_BODY_END = re.compile(r"\bendmodule\b")
+_PARAMETER = re.compile(
+    r"(\(\*[^;]*?\*\)\s*)?\b(?:aliasparam|parameter\s+(?:real|integer))\s+([A-Za-z_]\w*)", re.ASCII
+)
+_INSTANCE = re.compile(r"\btype\s*=\s*\"instance\"")
+
+
+@dataclass(frozen=True)
+class ModulePorts:
+    """What the text of a module tells without compiling it.
+
+    Attributes:
+        module: its name.
+        terminals: names of its terminals, in their order.
+        instance: names of the parameters that each instance has of its own.
+    """
+
+    module: str
+    terminals: tuple[str, ...]
+    instance: frozenset[str]
+
+
+def module_ports(path: Path, module: str | None = None) -> ModulePorts:
+    """A module of a Verilog-A file.
+
+    Args:
+        path: the file.
+        module: its name; the file's only one when left out.
+
+    Raises:
+        SpecError: the file cannot be read, has no such module, or several and none is named.
+    """
+    text = "\n".join(without_comments(text) for _, text in read_sources(path))
+    found = {match[1]: match for match in _MODULE.finditer(text)}
+    known = ", ".join(found) or "none"
+    if module is None and len(found) != 1:
+        raise SpecError(f"{path}: name the module that is meant; the file has: {known}")
+    name = next(iter(found)) if module is None else module
+    if name not in found:
+        raise SpecError(f"{path}: there is no module {name!r}; the file has: {known}")
+    match = found[name]
+    plain = re.sub(r"\(\*.*?\*\)|\b(inout|input|output|electrical)\b", " ", match[2], flags=re.DOTALL)
+    terminals = tuple(part.strip() for part in plain.split(",") if part.strip())
+    end = _BODY_END.search(text, match.end())
+    body = text[match.end() : end.start() if end else len(text)]
+    instance = {m[2] for m in _PARAMETER.finditer(body) if m[1] and _INSTANCE.search(m[1])}
+    return ModulePorts(name, terminals, frozenset(instance))
+
+
 @dataclass(frozen=True)
 class _Refuse:
     where: str

@@ -10,6 +10,7 @@ from typing import Any
 from bridge.errors import NetworkError, SpecError
 from circuits.importer.cards import sort_lines
 from circuits.importer.elements import Importer
+from circuits.importer.extra import Extra, placed
 from circuits.importer.flatten import flatten
 from circuits.importer.lines import did_you_mean, read_deck, shown
 from circuits.importer.names import ImportedNetwork, ImportedOutput, Names
@@ -24,6 +25,7 @@ def import_netlist(
     outputs: Sequence[str],
     trainable: Sequence[str | Mapping[str, Any]],
     name: str | None = None,
+    extra: Sequence[Extra] = (),
 ) -> Network:
     """Read a SPICE netlist as a network.
 
@@ -33,6 +35,7 @@ def import_netlist(
         outputs: nodes, or `"a,b"` for `v(a) - v(b)` [V].
         trainable: elements, patterns or mappings (see `circuits.importer.trainable.select`).
         name: the network's name; the file's by default.
+        extra: devices that are no part of the netlist, between its nodes.
 
     Returns:
         An `ImportedNetwork`, which knows the netlist's own names and what was ignored.
@@ -50,6 +53,7 @@ def import_netlist(
     importer.driven = _inputs(inputs, importer)
     made = importer.elements()
     nodes = importer.nodes
+    made = {**made, **placed(extra, made, importer.names, nodes)}
     drives = tuple(Drive(made[source.lower()][0].name, feature=k) for k, source in enumerate(inputs.values()))
     elements = tuple(e for parts in made.values() for e in parts)
     try:

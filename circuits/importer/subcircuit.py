@@ -11,11 +11,40 @@ from pathlib import Path
 
 from bridge.errors import NetworkError, SpecError
 from circuits.devices.base import Element
-from circuits.importer.cards import Item, Token, sort_lines
+from circuits.importer.cards import Deck, Definition, Item, Token, sort_lines
 from circuits.importer.elements import Importer
 from circuits.importer.flatten import GROUND, flatten
 from circuits.importer.lines import Place, did_you_mean, read_models, shown
 from circuits.numbers import spice_number
+
+
+def ports_of(file: str | Path, subcircuit: str | None = None) -> tuple[str, tuple[str, ...]]:
+    """The name of a subcircuit and those of its ports, in their order.
+
+    Args:
+        file: see `subcircuit_elements`.
+        subcircuit: its name; the file's only one when left out.
+
+    Raises:
+        SpecError: the file is wrong, has no such subcircuit, or several and none is named.
+    """
+    definition = _definition(Path(file), subcircuit)[1]
+    return definition.name, definition.ports
+
+
+def _definition(path: Path, subcircuit: str | None) -> tuple[Deck, Definition]:
+    """The file's lines, and the subcircuit that is meant."""
+    deck = sort_lines(read_models(path), str(path))
+    known = ", ".join(deck.root.subckts) or "none"
+    if subcircuit is None:
+        if len(deck.root.subckts) != 1:
+            raise SpecError(f"{path}: name the .subckt that is meant; the file has: {known}")
+        return deck, next(iter(deck.root.subckts.values()))
+    definition = deck.root.subckts.get(subcircuit.lower())
+    if definition is None:
+        hint = did_you_mean(subcircuit, deck.root.subckts, "")
+        raise SpecError(f"{path}: there is no .subckt {shown(subcircuit)}{hint}; the file has: {known}")
+    return deck, definition
 
 
 def subcircuit_elements(
@@ -44,12 +73,7 @@ def subcircuit_elements(
     path = Path(file)
     if not name.lower().startswith("x"):
         raise NetworkError(f"{name}: the name of a subcircuit's instance starts with x, for example x{name}")
-    deck = sort_lines(read_models(path), str(path))
-    definition = deck.root.subckts.get(subcircuit.lower())
-    if definition is None:
-        hint = did_you_mean(subcircuit, deck.root.subckts, "")
-        known = ", ".join(deck.root.subckts) or "none"
-        raise SpecError(f"{path}: there is no .subckt {shown(subcircuit)}{hint}; the file has: {known}")
+    deck, definition = _definition(path, subcircuit)
     tokens = [Token(str(node)) for node in nodes] + [Token(subcircuit)]
     for key, value in (parameters or {}).items():
         try:

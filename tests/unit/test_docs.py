@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from bridge import cli
+from bridge.experiment.device_file import DeviceFileSpec, load_device
 from bridge.experiment.source import load_yaml, validate
 from bridge.experiment.spec import ExperimentSpec
 from bridge.sweep.plan import Plan
@@ -105,6 +106,11 @@ def check_console(block: Block) -> None:
 
 def check_yaml(block: Block, folder: Path) -> None:
     content = yaml.safe_load(block.text)
+    if isinstance(content.get("device"), str):
+        own = folder / block.title
+        own.write_text(block.text, encoding="utf-8")
+        load_device(own)
+        return
     if "array" in content or "base" in content or block.note.startswith("parameters of"):
         own = folder / block.title
         own.write_text(block.text, encoding="utf-8")
@@ -192,6 +198,15 @@ def test_the_sweep_page_is_that_of_the_schema() -> None:
     old = module.PAGE.read_text(encoding="utf-8")
     assert module.page(old) == old, "run: python docs/.mkdocs/sweep_file.py"
     schema = SweepSpec.model_json_schema()
+    wanted = {k for part in [schema, *schema["$defs"].values()] for k in part["properties"]}
+    assert wanted <= set(re.findall(r"^\| `(\w+)` \|", old, re.MULTILINE))
+
+
+def test_the_device_file_page_is_that_of_the_schema() -> None:
+    module = generator("device_file")
+    old = module.PAGE.read_text(encoding="utf-8")
+    assert module.page(old) == old, "run: python docs/.mkdocs/device_file.py"
+    schema = DeviceFileSpec.model_json_schema()
     wanted = {k for part in [schema, *schema["$defs"].values()] for k in part["properties"]}
     assert wanted <= set(re.findall(r"^\| `(\w+)` \|", old, re.MULTILINE))
 

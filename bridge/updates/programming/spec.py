@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from bridge.errors import NetworkError, SpecError
 from bridge.experiment.section import KeyProblemError, Section, without
 from bridge.experiment.source import ExistingFile, apply_overrides, load_yaml, validate
-from bridge.experiment.spec_devices import VariationSpec, no_start
+from bridge.experiment.spec_devices import DeviceFile, VariationSpec, memristor_of, no_start
 from bridge.units import Number, Seconds, Volts
 from bridge.updates.nonidealities import Spread, Stuck, stream
 from bridge.updates.programming.array import Array
@@ -21,7 +21,7 @@ from bridge.updates.programming.base import Settings
 from bridge.updates.programming.cells import LinesSpec
 from bridge.updates.programming.kinds import PROGRAMMERS
 from bridge.updates.programming.noise import deviations, noisy
-from circuits.devices.memristors import MEMRISTORS
+from circuits.devices.memristors import Memristor
 
 FloatArray = NDArray[np.float64]
 LARGEST = 1 << 16  # cells
@@ -33,6 +33,7 @@ class DeviceSpec(Section):
     """The device of every cell."""
 
     model: Annotated[str, Field(description="kind of memristive device")] = "yakopcic"
+    device: DeviceFile = None
     published: Annotated[
         str | None, Field(description="published set of parameters; the first if left out")
     ] = None
@@ -42,14 +43,22 @@ class DeviceSpec(Section):
 
     @model_validator(mode="after")
     def _known(self) -> DeviceSpec:
-        if self.model not in MEMRISTORS:
-            raise ValueError(f"unknown model {self.model!r}; choose one of: {', '.join(MEMRISTORS)}")
         try:
-            MEMRISTORS[self.model].place("d", "p", "n", published=self.published, **self.parameters)
+            self.memristor.place("d", "p", "n", published=self.published, **self.parameters)
         except NetworkError as error:
             raise ValueError(str(error)) from error
-        no_start(self.parameters, MEMRISTORS[self.model], "the key `initial`")
+        no_start(self.parameters, self.memristor, "the key `initial`")
         return self
+
+    def idle(self) -> dict[str, str]:
+        """A device of the user's own is in its file."""
+        why = "beside device, the file of your own one"
+        return {} if self.device is None else without(("model", "published"), why)
+
+    @property
+    def memristor(self) -> Memristor:
+        """The device."""
+        return memristor_of(self.model, self.device)
 
 
 class ArraySpec(LinesSpec):
@@ -149,7 +158,7 @@ class ProgramSpec(Section):
                         ("devices", key),
                         "the ideal programmer sets states exactly; use open_loop or write_verify",
                     )
-        device = MEMRISTORS[self.device.model]
+        device = self.device.memristor
         fixed = [p.name for p in device.parameters if p.name not in device.initial_names]
         for k, spread in enumerate(self.devices.spread):
             if unknown := [name for name in spread.parameters if name not in fixed]:
@@ -162,7 +171,7 @@ class ProgramSpec(Section):
 
     def build(self) -> tuple[Array, Settings]:
         """The array and the settings of its programmer."""
-        a, device = self.array, MEMRISTORS[self.device.model]
+        a, device = self.array, self.device.memristor
         array = Array(device, a.rows, a.lines, self.device.parameters, published=self.device.published)
         spreads = [Spread(tuple(s.parameters), s.relative, s.distribution) for s in self.devices.spread]
         array = replace(a.wired(array), deviations=deviations(array, spreads, self.seed))

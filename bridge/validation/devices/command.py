@@ -12,25 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import SpecError, TellegenError
+from bridge.experiment.device_file import is_device_file, load_device
 from bridge.experiment.progress import progress_bars
 from bridge.experiment.yaml_reader import MAX_BYTES, YamlProblem, read_yaml
 from bridge.ngspice.library import find_library
 from bridge.ngspice.pool import Pool
-from bridge.units import parse_quantity
+from bridge.units import parse_in
 from bridge.validation.devices.content import Outcome
 from bridge.validation.devices.fit import read_data
+from bridge.validation.devices.own import quantities
 from bridge.validation.devices.registry import expected_unit, names, subject
 from bridge.validation.devices.report import verdict, write, write_index
 from bridge.validation.devices.run import Handler, ValidateTask, failed
 from bridge.validation.devices.specification import CLASSES, sheet_for
-from bridge.validation.devices.subjects import MemristorSubject
+from bridge.validation.devices.subjects import MemristorSubject, Subject
 from circuits.devices.base import Parameter
 from circuits.devices.memristors.base import hyphened
 
 TIME_LIMIT = 600.0
 """Longest time of one device [s]."""
 _LIMITS = ("minimum", "maximum")
-_PLAIN = ("V", "A", "Ohm", "S", "F", "H", "s", "Hz", "W", "J", "C", "K", "degC", "m", "1/V", "1/s")
 
 
 @dataclass(frozen=True)
@@ -74,15 +75,19 @@ def read_parameters(path: Path, device: str) -> Given:
     if not isinstance(base, str):
         raise fail(("base",), "must be the name of a published set")
     kind, _, chosen = device.partition(":")
+    own = load_device(device) if is_device_file(device) else None
+    if base and own is not None:
+        raise fail(("base",), "names a published set; a device file has its own parameters")
     if base and chosen and hyphened(base) != hyphened(chosen):
         raise fail(("base",), f"is {base!r}, and the command line asks for {chosen!r}")
     found = subject(f"{kind}:{base}" if base else device)
-    limits = _limits(data.pop("specifications", {}), found.family, fail)
+    known = list(CLASSES[found.family]) if own is None else quantities(own)
+    limits = _limits(data.pop("specifications", {}), known, fail)
     values = {}
     for key, value in data.items():
         try:
             unit = expected_unit(found, key)
-            values[key] = parse_quantity(value, unit if unit in _PLAIN else "")
+            values[key] = parse_in(value, unit)
         except (ValueError, SpecError) as error:
             raise fail((key,), str(error)) from None
         entry = found.device.parameters[found.device.index(key)]
@@ -91,8 +96,8 @@ def read_parameters(path: Path, device: str) -> Given:
             limit = f"[{entry.lower:g}, {entry.upper:g}]{unit}"
             raise fail((key,), f"{values[key]:g}{unit} is outside of {limit}")
         else:
-            _try(found.name, {key: values[key]}, str(fail((key,), "")))
-    _try(found.name, values, f"{path}:1: ")  # they may not fit each other
+            _try(_asked(device, found), {key: values[key]}, str(fail((key,), "")))
+    _try(_asked(device, found), values, f"{path}:1: ")  # they may not fit each other
     return Given(base, values, limits)
 
 
@@ -103,14 +108,19 @@ def _try(name: str, values: dict[str, float], place: str) -> None:
         raise SpecError(f"{place}{error}") from None
 
 
-def _limits(data: Any, family: str, fail: Any) -> dict[str, dict[str, float | None]]:
+def _asked(device: str, found: Subject) -> str:
+    """The name under which a worker finds a device."""
+    return device if is_device_file(device) else found.name
+
+
+def _limits(data: Any, known: Sequence[str], fail: Any) -> dict[str, dict[str, float | None]]:
     if not isinstance(data, dict):
         raise fail(("specifications",), "must be a mapping of quantities")
     found: dict[str, dict[str, float | None]] = {}
     for name, limits in data.items():
         key = ("specifications", name)
-        if name not in CLASSES[family] and not name.startswith("published "):
-            raise fail(key, f"is not measured; choose from: {', '.join(CLASSES[family])}")
+        if name not in known and not name.startswith("published "):
+            raise fail(key, f"is not measured; choose from: {', '.join(known)}")
         if not isinstance(limits, dict) or not limits or set(limits) - set(_LIMITS):
             raise fail(key, "must give minimum, maximum or both")
         found[name] = {}
@@ -176,7 +186,7 @@ def _tasks(
         return [ValidateTask(name, {}, {}) for name in every]
     asked = subject(device)
     given = Given() if parameters is None else read_parameters(parameters, device)
-    name = f"{device.partition(':')[0]}:{given.base}" if given.base else asked.name
+    name = f"{device.partition(':')[0]}:{given.base}" if given.base else _asked(device, asked)
     found = subject(name, given.values, given.limits)
     sheet_for(found.family, found.name, given.limits)
     measured = None
@@ -184,7 +194,7 @@ def _tasks(
         if not isinstance(found, MemristorSubject):
             raise SpecError(f"--data {data}: measured data is compared with memristors only, not {name}")
         measured = read_data(data)
-    return [ValidateTask(found.name, given.values, given.limits, measured)]
+    return [ValidateTask(_asked(name, found), given.values, given.limits, measured)]
 
 
 def _run(tasks: Sequence[ValidateTask], workers: int) -> list[Outcome]:

@@ -77,6 +77,7 @@ class Outcome:
         specifications: measured values with their limits.
         sections: the rest of the report.
         seconds: wall time [s].
+        asked: what the command named; the device's name when empty.
     """
 
     device: str
@@ -85,6 +86,7 @@ class Outcome:
     specifications: tuple[Specification, ...]
     sections: tuple[Section, ...]
     seconds: float = 0.0
+    asked: str = ""
 
     @property
     def passed(self) -> bool:

@@ -11,6 +11,7 @@ from bridge.validation.devices.content import Findings, Grid, Text
 from bridge.validation.devices.integration import Trajectory
 from bridge.validation.devices.specification import Limit
 from bridge.validation.devices.subjects import MemristorSubject
+from circuits.devices.base import Device
 
 MOVED = 0.1
 """Share of its range by which the first state has moved where the device counts as switched."""
@@ -48,6 +49,52 @@ MEASURES: Mapping[str, Measure] = {
     "reset voltage": lambda s, t: _switching_voltage(s, t, -1),
 }
 """What is known to measure, by the name of the published figure."""
+
+
+UNITS: Mapping[str, str] = {
+    "peak current": "A",
+    "positive peak current": "A",
+    "negative peak current": "A",
+    "energy": "J",
+    "largest conductance": "S",
+    "smallest conductance": "S",
+}
+"""Units of the figures that any two-terminal has; those of the others follow from its states."""
+
+
+def unit_of(name: str, device: Device) -> str | None:
+    """The unit of a figure of a device; `None` for one that it does not have."""
+    if name in UNITS:
+        return UNITS[name]
+    if name not in MEASURES or not device.states:
+        return None
+    return "V" if name.endswith("voltage") else device.states[0].unit
+
+
+def declared(found: Trajectory, findings: Findings, subject: MemristorSubject | None = None) -> None:
+    """Measure the figures of the cycle for which the user gave limits.
+
+    Args:
+        found: the cycle in ngspice.
+        findings: whose sheet has the limits.
+        subject: of figures of states.
+    """
+    sheet, rows = findings.sheet, []
+    for name in sheet.changes:
+        if name not in MEASURES or name in sheet.limits:
+            continue
+        device = None if subject is None else subject.device
+        unit = UNITS.get(name) if device is None else unit_of(name, device)
+        value = None if unit is None else MEASURES[name](subject, found)  # type: ignore[arg-type]
+        made = sheet.add(name, value, Limit(unit=unit or "1", meaning="of the cycle, limits by the user"))
+        low, high = made.limit.minimum, made.limit.maximum
+        rows.append((name, *("–" if v is None else quantity(v, unit or "") for v in (low, made.value, high))))
+    if rows:
+        findings.add(
+            "Declared figures",
+            Text("Figures of the cycle in ngspice, and the limits that the user gave."),
+            Grid(("figure", "minimum", "simulated", "maximum"), rows, False),
+        )
 
 
 def measure(subject: MemristorSubject, found: Trajectory, findings: Findings) -> None:

@@ -87,7 +87,7 @@ def in_laws(element: Element) -> list[str]:
 
 
 def check(
-    element: Element,
+    element: Element | Sequence[Element],
     conductance: float,
     volts: FloatArray,
     duration: float,
@@ -98,24 +98,30 @@ def check(
     """Gradients of a device behind a resistor, its voltage's mean squared distance from a target the loss.
 
     Args:
-        element: between node `a` and ground.
+        element: between node `a` and ground; or several, whose trained parameters `names` gives.
         conductance: of the resistor between the source and node `a` [S].
         volts: of the source, equally spaced over the duration, `(n,)` [V].
         duration: [s].
-        names: parameters; those of the laws when left out.
+        names: parameters, `element.parameter` for several elements; those of the laws when left out.
         steps: of each transient.
     """
-    chosen = in_laws(element) if names is None else list(names)
+    if isinstance(element, Element):
+        elements: tuple[Element, ...] = (element,)
+        trained = trainable(element, in_laws(element) if names is None else list(names))
+    else:
+        elements = tuple(element)
+        wanted = [tuple(name.rsplit(".", 1)) for name in names or ()]
+        trained = tuple(t for e in elements for t in trainable(e, [p for n, p in wanted if n == e.name]))
     network = Network(
         "gradient",
         (
             voltage_source("drive", "in", driven=True),
             resistor("series", "in", "a", conductance=conductance),
-            element,
+            *elements,
         ),
         (Driven("drive", 0),),
         (Output("a"),),
-        (*trainable(element, chosen), *trainable(resistor("series", "in", "a", conductance=1.0),
+        (*trained, *trainable(resistor("series", "in", "a", conductance=1.0),
                                                  ["conductance"])),
     )  # fmt: skip
     times = np.linspace(0.0, duration, len(volts))

@@ -35,8 +35,6 @@ DECADES = (4, 9)
 """The fingerprints' frequencies: at least and at most so many decades above the stimulus', until the lobes
 have shrunk to `SHRUNK` of the largest."""
 SHRUNK = 0.1
-POLARITY = {"team": -1, "vteam": -1, "vteam_exponential": -1}
-"""Kinds whose conductance falls at positive voltages; for all others it rises there."""
 
 _WINDOW_POINTS = 4
 _COARSE = (250, 1000)
@@ -230,7 +228,7 @@ def _fingerprints(subject: MemristorSubject, session: Session, found: Trajectory
     falling = np.array(areas[first:])
     ratio = float((falling[1:] / falling[:-1]).max()) if len(falling) > 1 else None
     sheet.add("loop grows with frequency", ratio)
-    sense = POLARITY.get(subject.device.kind, 1)
+    sense = subject.polarity
     area = sense * (lobe(found, 1) - lobe(found, -1))
     sheet.add("sense of the loop", area / (np.abs(found.u).max() * found.peak))
     mixed = _two_tones(subject, session)

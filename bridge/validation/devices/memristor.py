@@ -85,6 +85,7 @@ def validate(
     published(subject, findings)
     found = hysteresis.measure(subject, session, findings)
     figures.measure(subject, found, findings)
+    figures.declared(found, findings, subject)
     if measured is None:
         findings.sheet.skip("measured current", "there is no measured data (--data)")
     else:

@@ -9,7 +9,9 @@ from functools import lru_cache
 from typing import Any
 
 from bridge.errors import NetworkError, SpecError
+from bridge.experiment.device_file import is_device_file, load_device
 from bridge.validation.devices.bench import NAME
+from bridge.validation.devices.own import own_subject
 from bridge.validation.devices.references.memristors import EQUATIONS
 from bridge.validation.devices.subjects import (
     FractionalSubject,
@@ -130,7 +132,8 @@ def subject(
     """A device by name.
 
     Args:
-        name: `kind`, or `kind:set` for a memristor; a kind alone means its first set.
+        name: `kind`, or `kind:set` for a memristor; a kind alone means its first set. Or the path of a file
+            with the user's own device.
         values: parameters that replace the set's or the element's.
         limits: specifications that replace the class's, by quantity.
 
@@ -138,6 +141,11 @@ def subject(
         SpecError: no such device, set or parameter, or a value out of bounds.
     """
     changes, given = dict(limits or {}), dict(values or {})
+    if is_device_file(name):
+        try:
+            return own_subject(load_device(name), given, changes)
+        except NetworkError as error:
+            raise SpecError(f"{name}: {str(error).removeprefix(f'{NAME}: ')}") from None
     kind, _, chosen = name.partition(":")
     try:
         if kind in MEMRISTORS:
@@ -159,7 +167,10 @@ def subject(
             return replace(_NEURONS[kind], values=given, limits=changes)
     except NetworkError as error:
         raise SpecError(f"{name}: {str(error).removeprefix('neuron ').removeprefix(f'{NAME}: ')}") from None
-    raise SpecError(f"there is no device {name!r} to validate; choose from: {', '.join(names())}")
+    raise SpecError(
+        f"there is no device {name!r} to validate; choose from: {', '.join(names())}; or the path "
+        "of a device file"
+    )
 
 
 def _memristor(

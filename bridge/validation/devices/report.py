@@ -63,7 +63,7 @@ def page(outcome: Outcome, simulator: str) -> str:
         .render(
             name=outcome.title,
             description=outcome.description,
-            run=f"tellegen validate {outcome.device}",
+            run=f"tellegen validate {outcome.asked or outcome.device}",
             status="",
             failure=verdict(outcome),
             facts=facts,
@@ -116,7 +116,7 @@ def markdown(outcome: Outcome, simulator: str) -> str:
     """The report as markdown, without its figures."""
     lines = [
         f"# {outcome.title}", "", outcome.description, "",
-        f"`tellegen validate {outcome.device}`, {simulator}: "
+        f"`tellegen validate {outcome.asked or outcome.device}`, {simulator}: "
         f"**{verdict(outcome) or 'all specifications hold'}.**", "",
         *_table(HEAD, [row(s) for s in outcome.specifications]), "",
     ]  # fmt: skip

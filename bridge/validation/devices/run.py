@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bridge.errors import SimulationError, TellegenError
 from bridge.ngspice import openvaf
 from bridge.ngspice.session import Session
-from bridge.validation.devices import fractional, memristor, neuron, transistor, two_terminals
+from bridge.validation.devices import fractional, memristor, neuron, opaque, transistor, two_terminals
 from bridge.validation.devices.content import Findings, Grid, Outcome, Section, Text
 from bridge.validation.devices.fit import Measured
 from bridge.validation.devices.registry import subject as named
@@ -19,6 +19,7 @@ from bridge.validation.devices.subjects import (
     FractionalSubject,
     MemristorSubject,
     NeuronSubject,
+    OpaqueSubject,
     Subject,
     TransistorSubject,
     TwoTerminalSubject,
@@ -49,6 +50,8 @@ def validate(subject: Subject, session: Session, measured: Measured | None = Non
             two_terminals.validate(subject, session, findings)
         elif isinstance(subject, FractionalSubject):
             fractional.validate(subject, session, findings)
+        elif isinstance(subject, OpaqueSubject):
+            opaque.validate(subject, session, findings)
         elif isinstance(subject, NeuronSubject):
             neuron.validate(subject, session, findings)
         else:
@@ -124,7 +127,8 @@ class Handler:
     def run(self, task: ValidateTask) -> Outcome:
         """Validate one device; one that cannot be measured fails without ending the others."""
         try:
-            return validate(named(task.name, task.values, task.limits), self.session, task.measured)
+            found = validate(named(task.name, task.values, task.limits), self.session, task.measured)
+            return replace(found, asked=task.name)
         except TellegenError as error:
             return failed(task.name, str(error))
 

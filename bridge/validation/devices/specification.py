@@ -188,7 +188,26 @@ SQUID_AXON: Mapping[str, Limit] = {
     ),
     "spike times at 18.5 degC": _most(10.0, "largest difference from integration", "µs"),
 }
+OPAQUE: Mapping[str, Limit] = {
+    "current against declared equations": SIMULATION,
+    "change when the step is halved": _most(1e-3, "largest change of the current, share of the peak"),
+    "sum of the terminal currents": _most(
+        1e-6, "share of the peak; another value means that current leaves through ground"
+    ),
+    "pinched loop": MEMRISTOR["pinched loop"],
+    "two tones": MEMRISTOR["two tones"],
+    "loop at high frequency": MEMRISTOR["loop at high frequency"],
+    "loop grows with frequency": MEMRISTOR["loop grows with frequency"],
+    "least power": POWER,
+    "least energy": _least(
+        -1e-6, "smallest energy taken up since the start at rest, share of the largest: passivity"
+    ),
+    "energy of a cycle": _least(0.0, "taken up in the cycle", "J"),
+    "corners without convergence": MEMRISTOR["corners without convergence"],
+    "gradient error": GRADIENT,
+}
 CLASSES = {
+    "opaque": OPAQUE,
     "memristor": MEMRISTOR,
     "two-terminal": TWO_TERMINAL,
     "fractional": FRACTIONAL,
@@ -236,7 +255,7 @@ class Sheet:
     """
 
     limits: Mapping[str, Limit]
-    changes: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     found: list[Specification] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -262,13 +281,11 @@ class Sheet:
         return [*known, *sorted(set(self.changes) - found - set(known))]
 
 
-def _changed(limit: Limit, changes: Mapping[str, Mapping[str, float | None]], name: str) -> Limit:
-    return replace(limit, **changes.get(name, {}))  # type: ignore[arg-type]
+def _changed(limit: Limit, changes: Mapping[str, Mapping[str, Any]], name: str) -> Limit:
+    return replace(limit, **changes.get(name, {}))
 
 
-def sheet_for(
-    family: str, device: str, changes: Mapping[str, Mapping[str, float | None]] | None = None
-) -> Sheet:
+def sheet_for(family: str, device: str, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Sheet:
     """An empty sheet.
 
     Args:

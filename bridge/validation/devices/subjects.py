@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bridge.dynamics import FIXED_GRID
+from bridge.experiment.device_file import OwnDevice
 from bridge.validation.devices.integration import Drive, Trajectory, integrate
 from bridge.validation.devices.references.memristors import Equations
 from circuits.deck import SolverOptions
@@ -23,7 +25,10 @@ ABRUPT: Mapping[str, float] = {"stanford_pku:dc-sweep": 2e-4}
 """Devices that switch within a small part of a time step. Their steps follow the truncation error, and their
 current is compared within a window of time, given here as a share of the cycle."""
 
-Changes = Mapping[str, Mapping[str, float | None]]
+POLARITY = {"team": -1, "vteam": -1, "vteam_exponential": -1}
+"""Kinds whose conductance falls at positive voltages; for all others that ship it rises there."""
+
+Changes = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class MemristorSubject:
         note: where the parameters come from when they are not the set's.
         equations: written by hand, which the reference integrates; the declaration where there are none.
         given: names of the parameters whose values are the user's.
+        sense: 1 if the conductance rises at positive voltages, -1 if it falls; by the kind when left out.
     """
 
     name: str
@@ -51,7 +57,13 @@ class MemristorSubject:
     note: str = ""
     equations: Equations | None = None
     given: frozenset[str] = frozenset()
+    sense: int | None = None
     family = "memristor"
+
+    @property
+    def polarity(self) -> int:
+        """1 if the conductance rises at positive voltages, -1 if it falls there."""
+        return POLARITY.get(self.device.kind, 1) if self.sense is None else self.sense
 
     def reference(
         self, drive: Drive, times: FloatArray, values: Mapping[str, float] | None = None, **options: float
@@ -234,4 +246,47 @@ class NeuronSubject:
         return self.device.values(self.values)
 
 
-Subject = MemristorSubject | TwoTerminalSubject | FractionalSubject | TransistorSubject | NeuronSubject
+@dataclass(frozen=True)
+class OpaqueSubject:
+    """A user's Verilog-A module or subcircuit, of which only the terminals are seen.
+
+    Attributes:
+        own: the device.
+        values: every parameter.
+        limits: specifications of the device file and of the user.
+    """
+
+    own: OwnDevice
+    values: Mapping[str, float]
+    limits: Changes = field(default_factory=dict)
+    family = "opaque"
+
+    @property
+    def name(self) -> str:
+        """Of the device."""
+        return self.own.name
+
+    @property
+    def device(self) -> Device:
+        """Its terminals and parameters."""
+        spec = self.own.spec
+        text = spec.description or "the user's own device, seen from its terminals"
+        return Device(
+            self.name, self.own.terminals, self.own.parameters,
+            description=text, source=spec.source or f"{self.own.located.path.name}",
+        )  # fmt: skip
+
+    @property
+    def memristive(self) -> bool:
+        """Whether it must show a memristor's fingerprints."""
+        return self.own.spec.memristive or isinstance(self.own.declared, Memristor)
+
+
+Subject = (
+    MemristorSubject
+    | TwoTerminalSubject
+    | FractionalSubject
+    | TransistorSubject
+    | NeuronSubject
+    | OpaqueSubject
+)

@@ -18,7 +18,6 @@ from bridge.ngspice.session import Session
 from bridge.report.text import number
 from bridge.validation.devices.bench import Bench, place
 from bridge.validation.devices.content import Drawing, Findings, Grid, Text
-from bridge.validation.devices.hysteresis import POLARITY
 from bridge.validation.devices.integration import RTOL, Drive, rates, starts
 from bridge.validation.devices.plots import Line, Panel, figure
 from bridge.validation.devices.subjects import MemristorSubject
@@ -52,7 +51,7 @@ def started(subject: MemristorSubject, raising: bool) -> dict[str, float]:
 
 def voltage(subject: MemristorSubject, raising: bool) -> float:
     """The stimulus' peak [V], signed, that raises or lowers the conductance."""
-    sense = POLARITY.get(subject.device.kind, 1) * (1 if raising else -1)
+    sense = subject.polarity * (1 if raising else -1)
     stimulus = subject.published.stimulus
     return stimulus.positive if sense > 0 else -stimulus.negative
 

@@ -14,7 +14,7 @@ from bridge.errors import SimulationError
 from bridge.ngspice import openvaf
 from bridge.ngspice.session import Session
 from bridge.report.text import number, quantity
-from bridge.validation.devices import gradient
+from bridge.validation.devices import figures, gradient
 from bridge.validation.devices.bench import Bench
 from bridge.validation.devices.content import Drawing, Findings, Grid, Text
 from bridge.validation.devices.integration import Drive, Trajectory
@@ -95,7 +95,8 @@ def validate(subject: TwoTerminalSubject, session: Session, findings: Findings) 
     words = f"A sine of {subject.amplitude:g} V at {quantity(subject.frequency, 'Hz', 3)} in {STEPS} steps. "
     if subject.offset:
         words = words.replace("A sine", f"An offset of up to {2 * subject.offset:g} V and a sine")
-    moving = device.law is None or bool(device.states)  # has a charge, a flux or an initial value
+    mixed = device.law is not None and device.charge is not None
+    moving = device.law is None or mixed or bool(device.states)  # has a charge, a flux or an initial value
     if moving:
         errors = [_refined(subject, session, drive, expected, n) for n in _COARSE]
         order = float(np.log(errors[0] / errors[1]) / np.log(_COARSE[1] / _COARSE[0]))
@@ -111,9 +112,14 @@ def validate(subject: TwoTerminalSubject, session: Session, findings: Findings) 
             sheet.skip(name, "the element stores energy and gives it back")
         sheet.add("energy not returned", float(abs(energy[-1]) / np.abs(energy).max()))
     else:
-        sheet.skip("energy not returned", "the element stores no energy")
-        sheet.add("least power", float(power.min() / np.abs(power).max()))
+        why = "the element also dissipates energy" if mixed else "the element stores no energy"
+        sheet.skip("energy not returned", why)
+        if mixed:
+            sheet.skip("least power", "the element also stores energy and gives it back")
+        else:
+            sheet.add("least power", float(power.min() / np.abs(power).max()))
         sheet.add("energy of a cycle", float(energy[-1]))
+    figures.declared(found, findings)
     reference = expected(found.time)
     findings.add(
         "Current",

@@ -100,8 +100,15 @@ def hyphened(name: str) -> str:
     return name.replace(" ", "-").replace("_", "-")
 
 
+@dataclass(frozen=True)
 class FrozenMemristor(Behavioural):
-    """A memristive device at frozen states, which have become its parameters."""
+    """A memristive device at frozen states, which have become its parameters.
+
+    Attributes:
+        moving: the device itself.
+    """
+
+    moving: Memristor | None = field(default=None, repr=False, compare=False)
 
     def cocontent_difference(
         self, a: FloatArray, b: FloatArray, parameter: str, values: Mapping[str, Any]
@@ -264,6 +271,7 @@ def _static(device: Memristor) -> FrozenMemristor:
         law=device.law,
         description=f"{device.description}, at a frozen state",
         source=device.source,
+        moving=device,
     )
 
 

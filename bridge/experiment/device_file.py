@@ -1,0 +1,414 @@
+"""A user's own device as a file: a law as equations, a Verilog-A module, or a subcircuit.
+
+    own = load_device(Path("bistable.yaml"))
+    elements = own.place("m", ("a", "b"))
+
+The YAML file holds data only: equations are read by `circuits.devices.equations`, Verilog-A is compiled,
+subcircuits are read by the importer, which refuses whatever would run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import Field, model_validator
+
+from bridge.errors import NetworkError, SpecError
+from bridge.experiment.section import KeyProblemError, Section, without
+from bridge.experiment.source import ExistingFile, Located, load_yaml, validate
+from bridge.units import Number, Seconds, Volts, parse_in
+from circuits.devices import behavioural
+from circuits.devices.base import Element, Parameter
+from circuits.devices.behavioural import Behavioural
+from circuits.devices.memristors import MEMRISTORS
+from circuits.devices.memristors.base import Memristor, Published, Stimulus
+from circuits.devices.neurons import CELLS
+from circuits.devices.own import DeclarationError, StateText, check_names, own_device
+from circuits.devices.veriloga import verilog_a_element
+from circuits.devices.veriloga_source import module_ports
+from circuits.importer.subcircuit import ports_of, subcircuit_elements
+
+_TWO_TERMINALS = (
+    behavioural.POLYNOMIAL_CAPACITOR, behavioural.JUNCTION_CAPACITOR, behavioural.MOS_CAPACITOR,
+    behavioural.POLYNOMIAL_INDUCTOR, behavioural.TANH_INDUCTOR, behavioural.TANH_RESISTOR,
+    behavioural.EXPONENTIAL_DIODE,
+)  # fmt: skip
+DECLARATIONS = (".yaml", ".yml")
+VERILOG = (".va", ".vams")
+NETLISTS = (".sub", ".subckt", ".cir", ".sp", ".ckt", ".lib", ".mod")
+SHIPPED = frozenset(
+    (
+        *MEMRISTORS, *CELLS, *(d.kind for d in _TWO_TERMINALS), "resistor", "capacitor", "inductor", "diode",
+        "mosfet", "fractional_element", "cubic_fractional_memristor", "tanh_fractional_memristor",
+        "nmos_level1", "pmos_level1", "ald1106", "freepdk45_nmos", "freepdk45_pmos", "gf180mcu_nmos",
+    )
+)  # fmt: skip
+"""Names that a device of the user's own cannot have."""
+DECLARED = "declared"
+"""Name of the set of parameters that a device file gives."""
+
+
+class OwnParameterSpec(Section):
+    """A parameter of the device."""
+
+    value: Annotated[float | str, Field(description="a number, or a quantity in `unit`")]
+    unit: Annotated[str, Field(description="SI unit; 1 for a plain number")] = "1"
+    lower: Annotated[float | str | None, Field(description="least value allowed")] = None
+    upper: Annotated[float | str | None, Field(description="greatest value allowed")] = None
+    source: Annotated[str, Field(description="where the value comes from")] = ""
+    description: Annotated[str, Field(description="what it is")] = ""
+    trainable: Annotated[bool, Field(description="whether learning may change it")] = True
+
+    @model_validator(mode="after")
+    def _quantities(self) -> OwnParameterSpec:
+        low, value, high = (self.number(key) for key in ("lower", "value", "upper"))
+        assert value is not None
+        if not (low is None or low <= value) or not (high is None or value <= high):
+            raise KeyProblemError(("value",), f"{value:g} {self.unit} is outside of lower and upper")
+        return self
+
+    def number(self, key: str) -> float | None:
+        """One of the numbers in `unit`."""
+        written = getattr(self, key)
+        try:
+            return None if written is None else parse_in(written, self.unit)
+        except ValueError as error:
+            raise KeyProblemError((key,), str(error)) from None
+
+    def made(self, name: str) -> Parameter:
+        """As devices have it."""
+        low, value, high = (self.number(key) for key in ("lower", "value", "upper"))
+        words = "; ".join(part for part in (self.description, self.source) if part)
+        return Parameter(
+            name, self.unit, value,
+            **{k: v for k, v in (("lower", low), ("upper", high)) if v is not None},
+            trainable=self.trainable, description=words, typical=abs(value or 0.0) or 1.0,
+        )  # fmt: skip
+
+
+class OwnStateSpec(Section):
+    """A state of a memristive device."""
+
+    rate: Annotated[str, Field(description="its rate of change in `u`, states and parameters [1/s]")]
+    initial: Annotated[str, Field(description="the parameter that holds its value at t = 0")]
+    lower: Annotated[Number, Field(description="least value")] = 0.0
+    upper: Annotated[Number, Field(description="greatest value")] = 1.0
+    unit: Annotated[str, Field(description="SI unit")] = "1"
+    scale: Annotated[Number, Field(gt=0, description="a typical size")] = 1.0
+
+
+class LawSpec(Section):
+    """The device's equations."""
+
+    current: Annotated[str | None, Field(description="branch current [A] at the branch voltage `u` [V]")] = (
+        None
+    )
+    charge: Annotated[str | None, Field(description="branch charge [C]; its derivative adds a current")] = (
+        None
+    )
+    states: Annotated[
+        dict[str, OwnStateSpec], Field(description="of a memristive device, by name", default_factory=dict)
+    ]
+
+
+class VerilogASpec(Section):
+    """A Verilog-A file, compiled by OpenVAF."""
+
+    file: Annotated[ExistingFile, Field(description="the file")]
+    module: Annotated[str | None, Field(description="its module; the only one when left out")] = None
+
+
+class SubcircuitSpec(Section):
+    """A file with a subcircuit."""
+
+    file: Annotated[ExistingFile, Field(description="the file")]
+    name: Annotated[str | None, Field(description="of the `.subckt`; the only one when left out")] = None
+
+
+class CycleSpec(Section):
+    """The voltage that the validation applies: from zero to `positive`, to `-negative`, and back."""
+
+    kind: Annotated[Literal["sine", "triangle"], Field(description="shape")] = "sine"
+    positive: Annotated[Volts, Field(gt=0, description="peak of the positive half")] = 1.0
+    negative: Annotated[
+        Volts | None, Field(gt=0, description="magnitude of the negative peak; the positive one's by default")
+    ] = None
+    period: Annotated[Seconds, Field(gt=0, description="of one cycle")] = 1e-3
+    repeats: Annotated[int, Field(ge=1, description="cycles")] = 1
+
+    def made(self) -> Stimulus:
+        """As devices have it."""
+        negative = self.positive if self.negative is None else self.negative
+        return Stimulus(self.kind, self.positive, negative, self.period, self.repeats)
+
+
+class DeclaredLimitSpec(Section):
+    """Limits of one measured quantity."""
+
+    minimum: Annotated[float | str | None, Field(description="least value allowed")] = None
+    typical: Annotated[float | str | None, Field(description="what is usual")] = None
+    maximum: Annotated[float | str | None, Field(description="greatest value allowed")] = None
+    unit: Annotated[str | None, Field(description="SI unit, for the reader; must be the quantity's")] = None
+
+
+class DeviceFileSpec(Section):
+    """A device of the user's own: its equations, or a file that realises it, or both."""
+
+    device: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40, description="its name")]
+    description: Annotated[str, Field(description="one line for the report")] = ""
+    source: Annotated[str, Field(description="where the model comes from")] = ""
+    parameters: Annotated[dict[str, OwnParameterSpec], Field(description="by name", default_factory=dict)]
+    law: Annotated[LawSpec | None, Field(description="its equations")] = None
+    verilog_a: Annotated[
+        VerilogASpec | None, Field(description="what is simulated, instead of the equations")
+    ] = None
+    subcircuit: Annotated[
+        SubcircuitSpec | None, Field(description="what is simulated, instead of the equations")
+    ] = None
+    memristive: Annotated[
+        bool, Field(description="without equations: whether it must show a memristor's fingerprints")
+    ] = False
+    read_voltage: Annotated[
+        Volts, Field(gt=0, description="at which a memristive device's conductance is quoted")
+    ] = 0.1
+    cycle: Annotated[CycleSpec, Field(description="what the validation applies")] = CycleSpec()
+    bias: Annotated[
+        dict[str, Volts],
+        Field(description="voltages of the terminals behind the first two; 0", default_factory=dict),
+    ]
+    specifications: Annotated[
+        dict[str, DeclaredLimitSpec], Field(description="limits of what is measured", default_factory=dict)
+    ]
+
+    def idle(self) -> dict[str, str]:
+        """Equations tell whether a device is memristive; only these have a read voltage."""
+        if self.law is None:
+            return without(("read_voltage",), "without law.states")
+        found = {"memristive": "beside law, whose states tell"}
+        return found if self.law.states else {**found, "read_voltage": "without law.states"}
+
+    @model_validator(mode="after")
+    def _something(self) -> DeviceFileSpec:
+        if self.verilog_a is not None and self.subcircuit is not None:
+            raise KeyProblemError(("subcircuit",), "is there beside verilog_a; only one can be simulated")
+        if self.law is None and self.verilog_a is None and self.subcircuit is None:
+            raise ValueError("needs law, verilog_a or subcircuit")
+        if self.device in SHIPPED:
+            raise KeyProblemError(("device",), f"{self.device!r} is a device that ships; choose another name")
+        states = self.law is not None and bool(self.law.states)
+        if states and "period" not in self.cycle.model_fields_set:
+            raise KeyProblemError(("cycle",), "needs a period in which the states move")
+        if self.law is not None and not states and (self.cycle.kind, self.cycle.repeats) != ("sine", 1):
+            raise KeyProblemError(("cycle",), "devices without states get one cycle of a sine")
+        plain = self.law is not None and not states and self.verilog_a is None and self.subcircuit is None
+        if plain and self.cycle.negative not in (None, self.cycle.positive):
+            raise KeyProblemError(("cycle", "negative"), "laws without states get a sine with equal halves")
+        return self
+
+
+@dataclass(frozen=True)
+class OwnDevice:
+    """A device of the user's own.
+
+    Attributes:
+        located: its file.
+        spec: what the file holds.
+        declared: its equations; `None` where there are none.
+        terminals: their names, the branch's two first.
+    """
+
+    located: Located = field(repr=False, compare=False)
+    spec: DeviceFileSpec
+    declared: Behavioural | None
+    terminals: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the device."""
+        return self.spec.device
+
+    @property
+    def opaque(self) -> bool:
+        """Whether a file is simulated instead of the equations."""
+        return self.spec.verilog_a is not None or self.spec.subcircuit is not None
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """In the order of the file."""
+        return tuple(p.made(name) for name, p in self.spec.parameters.items())
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Values of the parameters."""
+        return {p.name: float(p.default or 0.0) for p in self.parameters}
+
+    @property
+    def stimulus(self) -> Stimulus:
+        """What the validation applies."""
+        return self.spec.cycle.made()
+
+    def fail(self, key: Sequence[str], message: str) -> NoReturn:
+        """Refuse something at a key of the file.
+
+        Raises:
+            SpecError: `file:line: key: message`.
+        """
+        _fail(self.located, tuple(key), message)
+
+    def memristor(self) -> Memristor:
+        """The device as a memristive one, for synapses and arrays.
+
+        Raises:
+            SpecError: it has no states, or a file is simulated instead of its equations.
+        """
+        if self.opaque:
+            key = "verilog_a" if self.spec.verilog_a is not None else "subcircuit"
+            self.fail((key,), "a synapse is a law at a frozen state, which only equations have; leave it out")
+        if not isinstance(self.declared, Memristor):
+            self.fail(("law",) if self.spec.law else (), "has no states; a synapse stores its weight in one")
+        return self.declared
+
+    def place(
+        self, name: str, nodes: tuple[str, ...], values: Mapping[str, float] | None = None
+    ) -> tuple[Element, ...]:
+        """The device between nodes: one element, or those of its subcircuit.
+
+        Args:
+            name: of the element; elements of a subcircuit are called `xNAME_...`.
+            nodes: one a terminal.
+            values: parameters that differ from the file's.
+
+        Raises:
+            SpecError: a file is wrong.
+            NetworkError: a wrong number of nodes, an unknown parameter, a value that is not allowed.
+        """
+        if len(nodes) != len(self.terminals):
+            raise NetworkError(
+                f"{name}: a {self.name} has {len(self.terminals)} terminals "
+                f"({', '.join(self.terminals)}), not {len(nodes)}"
+            )
+        known = {p.name: p for p in self.parameters}
+        for key, value in (values or {}).items():
+            if key not in known:
+                has = ", ".join(known) or "none"
+                raise NetworkError(f"{name}: {self.name} has no parameter {key!r}; it has: {has}")
+            p = known[key]
+            if not p.lower <= value <= p.upper:
+                raise NetworkError(
+                    f"{name}: {key} = {value:g} {p.unit} is outside [{p.lower:g}, {p.upper:g}]"
+                )
+        given = {**self.values, **(values or {})}
+        verilog, subcircuit = self.spec.verilog_a, self.spec.subcircuit
+        if verilog is not None:
+            ports = module_ports(verilog.file, verilog.module)
+            own = {k: v for k, v in given.items() if k in ports.instance}
+            card = {k: v for k, v in given.items() if k not in ports.instance}
+            return (verilog_a_element(name, verilog.file, ports.module, nodes, own, card),)
+        if subcircuit is not None:
+            found, _ = ports_of(subcircuit.file, subcircuit.name)
+            instance = name if name.lower().startswith("x") else f"x{name}"
+            return subcircuit_elements(instance, subcircuit.file, found, nodes, given)
+        assert self.declared is not None
+        chosen: dict[str, Any] = dict(given)
+        return (self.declared.element(name, *nodes, **chosen),)
+
+
+def is_device_file(name: str) -> bool:
+    """Whether a name is that of a file of a device."""
+    return Path(name).suffix.lower() in (*DECLARATIONS, *VERILOG, *NETLISTS)
+
+
+def load_device(path: Path | str) -> OwnDevice:
+    """Read a user's device.
+
+    Args:
+        path: a YAML file; or a Verilog-A file or a netlist alone, whose only module or subcircuit is meant.
+
+    Raises:
+        SpecError: `file:line: key: what is wrong; what to do`.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in DECLARATIONS:
+        located = load_yaml(path)
+    elif suffix in (*VERILOG, *NETLISTS):
+        if not path.is_file():
+            raise SpecError(f"{path}: no such file; give the path of a device file")
+        key = "verilog_a" if suffix in VERILOG else "subcircuit"
+        name = re.sub(r"[^a-z0-9_]", "_", path.stem.lower())
+        name = name if name[:1].isalpha() and name not in SHIPPED else f"own_{name}"
+        located = Located(path, {"device": name[:40], key: {"file": path.name}}, {})
+    else:
+        raise SpecError(f"{path}: a device is a file {', '.join((*DECLARATIONS, *VERILOG, *NETLISTS))}")
+    spec = validate(DeviceFileSpec, located)
+    terminals: tuple[str, ...] = ("p", "n")
+    for key, part in (("verilog_a", spec.verilog_a), ("subcircuit", spec.subcircuit)):
+        try:
+            if isinstance(part, VerilogASpec):
+                terminals = module_ports(part.file, part.module).terminals
+            elif isinstance(part, SubcircuitSpec):
+                terminals = ports_of(part.file, part.name)[1]
+        except NetworkError as error:
+            _fail(located, (key,), str(error))
+    if len(terminals) < 2 or (spec.law is not None and len(terminals) != 2):
+        key = "verilog_a" if spec.verilog_a is not None else "subcircuit"
+        wanted = "two terminals, whose current law gives" if spec.law is not None else "two terminals or more"
+        _fail(located, (key,), f"needs {wanted}; it has {len(terminals)}: {', '.join(terminals)}")
+    for terminal in spec.bias:
+        if terminal not in terminals[2:]:
+            known = ", ".join(terminals[2:]) or "none"
+            _fail(located, ("bias", terminal), f"is no terminal behind the first two; there are: {known}")
+    try:
+        declared = _declared(spec)
+    except DeclarationError as error:
+        _fail(located, error.key, error.reason)
+    found = OwnDevice(located, spec, declared, terminals)
+    if declared is None:
+        try:
+            check_names(list(spec.parameters))
+        except DeclarationError as error:
+            _fail(located, error.key, error.reason)
+    found.place("x", tuple(f"n{k}" for k in range(len(terminals))))  # which checks files and values
+    return found
+
+
+def _declared(spec: DeviceFileSpec) -> Behavioural | None:
+    law = spec.law
+    if law is None:
+        return None
+    parameters = [p.made(name) for name, p in spec.parameters.items()]
+    values = {p.name: float(p.default or 0.0) for p in parameters}
+    source = spec.source or "the user's file"
+    states = [
+        StateText(n, s.rate, s.initial, s.lower, s.upper, s.unit, s.scale) for n, s in law.states.items()
+    ]
+    return own_device(
+        spec.device,
+        parameters,
+        current=law.current,
+        charge=law.charge,
+        states=states,
+        description=spec.description or "the user's own device",
+        source=source,
+        read_voltage=spec.read_voltage,
+        published=Published(DECLARED, values, source, spec.cycle.made()),
+    )
+
+
+def named_files(path: Path) -> list[str]:
+    """The files that a device file names, as it names them; none where it cannot be read."""
+    try:
+        data = load_yaml(path).data
+    except SpecError:  # which the file's reader tells
+        return []
+    parts = [data.get(key) for key in ("verilog_a", "subcircuit")]
+    return [str(part["file"]) for part in parts if isinstance(part, dict) and "file" in part]
+
+
+def _fail(located: Located, key: tuple[str, ...], message: str) -> NoReturn:
+    where = ": ".join(part for part in (located.where(key)[0], ".".join(key)) if part)
+    raise SpecError(f"{where}: {message}")
