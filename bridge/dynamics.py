@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from bridge.families import device_families, told_values, typical_sizes
 from bridge.free import FreeCircuit
 from bridge.groups import Columns, Group, Names, Playback, columns, make_group, pick
 from bridge.ngspice.drives import Signals
+from bridge.ngspice.later import Beside, at_once
 from bridge.ngspice.session import Circuit, Session
 from bridge.quadrature import reversed_times
 from bridge.transistors import Played, linearisation, played_by
@@ -106,6 +108,7 @@ class DynamicPhases:
         self._resistors: Names = ()
         self.held: Names = ()
         self._unfolded: Names = ()  # all adjoint vectors, with the currents of sources that were folded away
+        self.beside = Beside()
         self.extra: dict[str, Circuit] = {}  # circuits that estimators keep loaded
         self._transistors: Played | None = None
         self._benches: dict[tuple[str, ...], Bench | ChargeBench] = {}
@@ -141,6 +144,19 @@ class DynamicPhases:
     def free(self, drives: Signals | None) -> Waveforms:
         """The free phase, with the driven sources playing `drives`."""
         return self._free.run(drives)
+
+    def free_later(self, drives: Signals | None) -> Callable[[], Waveforms]:
+        """The free phase, simulated; what is returned makes its waveforms without the simulator."""
+        return self._free.begin(drives)
+
+    @property
+    def computes(self) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
+        """How what an adjoint phase needs is computed: beside the simulator, unless transistors need it."""
+        return at_once if self._needs_simulator else self.beside.start
+
+    @cached_property
+    def _needs_simulator(self) -> bool:
+        return any(e.device.kind == "mosfet" for e in self.plan.flat.elements)
 
     def nudged(self, drives: Signals | None, times: FloatArray, currents: FloatArray) -> Waveforms:
         """The free circuit with currents injected at its outputs as time goes forward.
@@ -183,10 +199,11 @@ class DynamicPhases:
         if near is None or near[0] is not names:  # tuples of thousands of names are slow to compare
             near = self._near[id(names)] = names, self._grouped(names)
         kept = near[1]
-        if kept.written is not self.parameters:
-            kept.written = self.parameters
+        now = self.parameters
+        if kept.written is not now:
             for parameter, own, places in kept.followed:
-                kept.group.values[parameter][own] = self.parameters[places]
+                kept.group.values[parameter][own] = now[places]
+            kept.written = now  # at last: several threads may be here, and write the same
         return kept.group
 
     def _grouped(self, names: Names) -> _Kept:

@@ -6,7 +6,7 @@ sources play the synapses' currents at every time. What comes back are the wavef
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -64,14 +64,18 @@ class FreeCircuit:
         self.circuit.alter(self._targets, told)
 
     def run(self, drives: Signals | None, nudges: Signals | None = None) -> Waveforms:
-        """A transient of the whole network.
+        """A transient of the whole network; see `begin`."""
+        return self.begin(drives, nudges)()
+
+    def begin(self, drives: Signals | None, nudges: Signals | None = None) -> Callable[[], Waveforms]:
+        """Simulate a transient of the whole network.
 
         Args:
             drives: of the driven sources; those left out are zero.
             nudges: currents [A] injected at outputs, numbered from 0 on.
 
         Returns:
-            The plan's vectors.
+            What makes the waveforms of the plan's vectors of it, without the simulator.
         """
         plan, found = self.plan, self._reduction
         given = drives if drives is not None and drives.sources else None
@@ -87,7 +91,7 @@ class FreeCircuit:
             places = tuple(count + k for k in nudges.sources)
             signals.append(Signals(places, nudges.values, nudges.times, nudges.order))
         waves = self.circuit.transient(signals, plan.duration, plan.step, uic=plan.from_rest)
-        return waves if found is None or given is None else self._whole(waves, given)
+        return lambda: waves if found is None or given is None else self._whole(waves, given)
 
     def _whole(self, waves: Waveforms, drives: Signals) -> Waveforms:
         """Waveforms with those of the nodes whose voltage is known."""

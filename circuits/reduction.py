@@ -88,11 +88,25 @@ class Known:
 
     def voltages(self, drives: FloatArray) -> FloatArray:
         """Their voltages `(n_samples, n_known)` [V] for drives `(n_samples, n_drives)`."""
-        return np.asarray((self._by_node @ drives.T).T + self.offsets)
+        if self._one_each is None:
+            return np.asarray((self._by_node @ drives.T).T + self.offsets)
+        columns, factors = self._one_each
+        return np.take(drives, columns, axis=1) * factors + self.offsets
 
     @cached_property
     def _by_node(self) -> Any:
         return self.levels.T.tocsr()
+
+    @cached_property
+    def _one_each(self) -> tuple[IntArray, FloatArray] | None:
+        """The only drive that each node follows and its factor (0 for none); `None` where one has several."""
+        by_node = self._by_node
+        counts = np.diff(by_node.indptr)
+        if not self.levels.shape[0] or counts.max(initial=0) > 1:
+            return None
+        columns, factors = np.zeros(len(counts), dtype=np.int64), np.zeros(len(counts))
+        columns[counts == 1], factors[counts == 1] = by_node.indices, by_node.data
+        return columns, factors
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bridge.dynamics import DynamicPhases, DynamicPlan
-from bridge.estimators import adjoint as module
+from bridge.estimators import reverse as module
 from bridge.estimators.adjoint import AdjointNetwork
 from bridge.estimators.base import DynamicBatch
 from bridge.estimators.finite_difference import FiniteDifference
