@@ -45,7 +45,7 @@ class Written:
         rounds: of pulses.
         errors: relative error of what was read of each device outside of the tolerance, not a number for all
             others; stuck devices do not count: no pulse could bring them to their targets.
-        beyond: devices that no state brings within the tolerance.
+        beyond: devices that no state brings within the tolerance, as a read sees them.
     """
 
     states: FloatArray
@@ -80,8 +80,11 @@ class Writing:
         array, tolerance = programmer.array, programmer.settings.tolerance
         missed = ~found.converged & ~np.isfinite(array.stuck_at)
         errors = np.where(missed, found.measured / self.targets - 1.0, np.nan)
-        ends = array.own_range
-        beyond = (self.targets * (1.0 - tolerance) > ends[1]) | (self.targets * (1.0 + tolerance) < ends[0])
+        least, most = array.own_range
+        if programmer.read_noise is None:  # lines and cells take their share of what a read sees
+            seen = found.measured / np.where(found.conductances > 0.0, found.conductances, np.inf)
+            least, most = least * seen, most * seen
+        beyond = (self.targets * (1.0 - tolerance) > most) | (self.targets * (1.0 + tolerance) < least)
         count = int(found.pulses.sum())
         return Written(found.states, found.conductances, count, found.rounds, errors, beyond)
 

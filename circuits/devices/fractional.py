@@ -10,17 +10,19 @@ IEEE Trans. Circuits Syst. I 47, 25 (2000)).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import sympy as sp
 
 from bridge.errors import NetworkError
+from circuits.deck import VerilogModule
 from circuits.devices.base import (
     STANDALONE,
     Device,
     Element,
     FloatArray,
+    ModelCard,
     Parameter,
     SpiceContext,
     SpiceLine,
@@ -30,6 +32,7 @@ from circuits.devices.behavioural import symbol, voltage_expression
 from circuits.devices.expressions import spice_expression
 from circuits.devices.passive import CAPACITOR, RESISTOR
 from circuits.devices.sources import CCCS, VCCS
+from circuits.devices.veriloga import generated_body, generated_card, generated_module, parameter_names
 from circuits.numbers import spice_number
 
 GROUND = "0"
@@ -89,13 +92,30 @@ def ladder(
 
 @dataclass(frozen=True)
 class Transfer(Device):
-    """A voltage source controlled by a voltage through a nonlinear law: `v(p, n) = law(v(cp, cn); p)`."""
+    """A voltage source controlled by a voltage through a nonlinear law: `v(p, n) = law(v(cp, cn); p)`.
+
+    In the netlist it is a `B` source, or an instance of a generated Verilog-A module where that is asked for.
+    """
+
+    compilable: ClassVar[bool] = True
+
+    def module(self, context: SpiceContext) -> VerilogModule | None:
+        """See `Device`."""
+        return generated_module(self, transfer=True) if context.compiled else None
+
+    def card(self, element: Element, context: SpiceContext) -> ModelCard | None:
+        """See `Device`."""
+        module = self.module(context)
+        return generated_card(module, context) if module is not None else element.model
 
     def spice(self, element: Element, context: SpiceContext) -> list[SpiceLine]:
         """See `Device`."""
         if self.law is None:
             raise NetworkError(f"{element.name}: a transfer needs a law")
         p, n, cp, cn = element.nodes
+        if (module := self.module(context)) is not None:
+            body = generated_body(self, element, module, 1.0)
+            return [SpiceLine("N", element.name, element.nodes, body)]
         names = {"u": voltage_expression(cp, cn)}
         lines = []
         for key, value in element.parameters.items():
@@ -108,6 +128,8 @@ class Transfer(Device):
     def alter_target(self, element: Element, parameter: str, context: SpiceContext = STANDALONE) -> str:
         """See `Device`."""
         self.index(parameter)
+        if context.compiled:
+            return f"@n{element.name}[{parameter_names(self)[parameter]}]".lower()
         return f"@vpar_{element.name}_{parameter}[dc]".lower()
 
 

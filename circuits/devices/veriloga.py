@@ -90,7 +90,7 @@ def _without_repetition(laws: list[sp.Expr]) -> tuple[list[tuple[sp.Symbol, sp.E
 
 
 @lru_cache(maxsize=256)
-def generated_module(device: Device, least_slope: float = 0.0) -> VerilogModule:
+def generated_module(device: Device, least_slope: float = 0.0, transfer: bool = False) -> VerilogModule:
     """The Verilog-A module of a device with symbolic laws.
 
     Its terminals are `p n`, the control port `cp cn` where there is one, the states, the charge.
@@ -98,6 +98,7 @@ def generated_module(device: Device, least_slope: float = 0.0) -> VerilogModule:
     Args:
         device: with a law, charge or states.
         least_slope: capacitance that is added to the charge's, as a share of its scale.
+        transfer: the law is the voltage between `p` and `n`, and its `u` that of the control port.
 
     Raises:
         NetworkError: a law has what is not written for Verilog-A.
@@ -112,18 +113,24 @@ def generated_module(device: Device, least_slope: float = 0.0) -> VerilogModule:
     known.update({s.name: part for (s, _), part in zip(shared, parts, strict=True)})
     written = [verilog_expression(law, known) for law in laws]
     ports = ", ".join(["p", "n", *control, *states, *charge])
-    variables = ["u", *(["uc"] if control else []), *(f"x_{k}" for k in range(len(states))), *parts]
+    variables = [
+        "u",
+        *(["uc"] if control and not transfer else []),
+        *(f"x_{k}" for k in range(len(states))),
+        *parts,
+    ]
     body = [f"inout {ports};", f"electrical {ports};", f"parameter real {SIZE} = 1.0;"]
     instance = [*names.values(), *([CHARGE_SCALE] if charge else [])]
     body += [f'(* type="instance" *) parameter real {name} = 1.0;' for name in instance]
-    body += [f"real {', '.join(variables)};", FUNCTIONS + "analog begin", "u = V(p, n);"]
-    if control:
+    own = f"V({', '.join(control)})" if transfer else "V(p, n)"
+    body += [f"real {', '.join(variables)};", FUNCTIONS + "analog begin", f"u = {own};"]
+    if control and not transfer:
         body.append(f"uc = V({', '.join(control)});")
     for k, state in enumerate(device.states):
         body.append(f"x_{k} = {state.scale:.17g}*V({states[k]});")
     body += [f"{known[s.name]} = {verilog_expression(value, known)};" for s, value in shared]
     if device.law is not None:
-        body.append(f"I(p, n) <+ {written.pop(0)};")
+        body.append(f"{'V' if transfer else 'I'}(p, n) <+ {written.pop(0)};")
     if charge:
         body.append(f"V(q) <+ {written.pop(0)}/{CHARGE_SCALE} + {least_slope:.17g}*u;")
     for k, state in enumerate(device.states):

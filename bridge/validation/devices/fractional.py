@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bridge.dynamics import FIXED_GRID
 from bridge.errors import SimulationError
+from bridge.ngspice import openvaf
 from bridge.ngspice.session import Session
 from bridge.report.text import number, quantity
 from bridge.validation.devices import gradient
@@ -70,9 +71,7 @@ def validate(subject: FractionalSubject, session: Session, findings: Findings) -
         + " and ".join(f"{number(e, 2)} with {n} steps" for n, e in zip(_COARSE, errors, strict=True))
         + f" in all: order {number(order, 3)} in the step."
     )
-    sheet.skip(
-        "B sources against Verilog-A", "the ladders are native in SPICE, the law between them a B source"
-    )
+    _realisations(subject, session, drive, found, findings)
     power = found.u * found.i
     energy = np.concatenate([[0.0], np.cumsum(0.5 * (power[1:] + power[:-1]) * np.diff(found.time))])
     sheet.add("energy of a cycle", float(energy[-1]))
@@ -109,6 +108,25 @@ def validate(subject: FractionalSubject, session: Session, findings: Findings) -
     flat = gradient_names(subject)
     result = gradient.check(element, conductance, drive(unit), float(unit[-1]), names=flat)
     gradient.report(result, findings, CIRCUIT)
+
+
+def _realisations(
+    subject: FractionalSubject, session: Session, drive: Drive, found: Trajectory, findings: Findings
+) -> None:
+    """The law between the ladders as a `B` source against the same as a Verilog-A module."""
+    name = "B sources against Verilog-A"
+    if not any(e.device.compilable for e in subject.device.expand(subject.element)):
+        findings.sheet.skip(name, "the ladders are native in SPICE")
+    elif openvaf.available():
+        try:
+            other = Bench(session, subject.placed, drive.duration, realisation="veriloga")
+            waves = other.run(drive, _STEPS * PERIODS)
+        except SimulationError as error:
+            findings.sheet.add(name, None)
+            findings.add("Verilog-A", Text(str(error)))
+            return
+        same = np.interp(found.time, waves.time, waves.i)
+        findings.sheet.add(name, float(np.abs(same - found.i).max() / found.peak))
 
 
 def _order(subject: FractionalSubject, session: Session, drive: Drive) -> tuple[float, list[float]]:

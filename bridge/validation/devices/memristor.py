@@ -40,8 +40,10 @@ def describe(device: Device, element: Element, source: str, duration: float, fin
         if card is not None and card.line() not in lines:
             lines.append(card.line())
     findings.add("Subcircuit", Text("As the simulator gets it."), Code("\n".join(lines), "spice"))
-    if device.compilable:
-        module = device.module(SpiceContext(time_scale=duration, compiled=True))
+    for e in device.expand(element):
+        module = None
+        if e.device.compilable:
+            module = e.device.module(SpiceContext(time_scale=duration, compiled=True))
         if module is not None:
             findings.add(
                 "Verilog-A",
