@@ -128,6 +128,10 @@ class StaticPhases:
         self._out_plus = [index[o.plus] for o in network.outputs]
         self._out_minus = [index[o.minus] for o in network.outputs]
         self.families = device_families(network)
+        self._left_families = [
+            (device, name, np.flatnonzero(np.isin(self._left, places)))
+            for device, name, places in self.families
+        ]
         self.extra: dict[str, Any] = {}  # what estimators keep loaded
 
     # What the pool calls.
@@ -135,7 +139,7 @@ class StaticPhases:
     def update(self, state: Any) -> None:
         """Write the trainable parameters `(n_trainable,)` into the loaded circuit."""
         values = np.asarray(state, dtype=float)
-        told = self.alter_values(values)[self._left]
+        told = told_values(self._left_families, values[self._left])
         if self.reduction is not None:
             conductances = self.reduction.conductances(values)
             told = np.concatenate([told, 1.0 / self.reduction.node_conductances(conductances)])
