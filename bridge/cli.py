@@ -240,7 +240,11 @@ def results(
 @app.command()
 def validate(
     device: Annotated[
-        str | None, typer.Argument(help="A device, for example yakopcic:oblea or diode.", metavar="[DEVICE]")
+        str | None,
+        typer.Argument(
+            help="A device, for example yakopcic:oblea or diode, or the file of your own one.",
+            metavar="[DEVICE]",
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Validate every shipped device.")] = False,
     parameters: Annotated[

@@ -12,6 +12,8 @@ voltage is trained or whose current is an output, and devices that are not linea
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from circuits.devices.base import Element
+from circuits.devices.base import Device, Element
+from circuits.devices.native import NativeElement
 from circuits.devices.passive import resistor
 from circuits.devices.sources import current_source
 from circuits.network import GROUND, Drive, Network
@@ -51,6 +54,8 @@ class Known:
     def of(cls, network: Network) -> Known:
         """Follow the voltage sources from ground."""
         left_out = {t.element for t in network.trainable} | set(network.probes)
+        told = _named(network.elements)
+        left_out |= {e.name for e in network.elements if f"v{e.name.lower()}" in told}  # its current counts
         drives = {d.source: k for k, d in enumerate(network.drives)}
         sources: dict[str, list[Element]] = {}
         for element in network.elements:
@@ -319,10 +324,22 @@ def _fed(p: int | None, n: int | None, ground: int) -> bool:
     return (p is None) != (n is None) and (n if p is None else p) != ground
 
 
+def _named(elements: Sequence[Element]) -> set[str]:
+    """Words in lower case of the lines that only ngspice knows: they may name nodes and sources."""
+    lines = {text for e in elements for text in _lines(e.device)}
+    return {word for text in lines for word in re.findall(r"\w+", text.lower())}
+
+
+def _lines(device: Device) -> tuple[str, ...]:
+    return (device.body,) if isinstance(device, NativeElement) else ()
+
+
 def _idle(known: Known, network: Network, rest: list[Element]) -> set[str]:
     """Sources that hold no node which anything else hangs on."""
     holding = {source.name for source, _ in known.held_by.values()}
     wanted = {n for e in rest if e.name not in holding for n in e.nodes}
+    told = _named(rest)
+    wanted |= {node for node in known.held_by if node.lower() in told}
     wanted |= {n for o in network.outputs for n in (o.plus, o.minus)}
     needed: set[str] = set()
     for node in wanted:

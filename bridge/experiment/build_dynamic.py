@@ -13,8 +13,9 @@ from bridge.dynamics import FIXED_GRID, DynamicPhases, DynamicPlan
 from bridge.errors import SpecError
 from bridge.estimators.base import DynamicBatch
 from bridge.experiment.device_file import load_device
-from bridge.experiment.section import ConductanceSpec, DiodeSpec
+from bridge.experiment.section import ConductanceSpec
 from bridge.experiment.spec import ExperimentSpec, TransientSpec
+from bridge.experiment.spec_devices import DiodeSpec
 from bridge.experiment.spec_dynamic import (
     NetlistSpec,
     PulseOrderSpec,
@@ -41,6 +42,7 @@ from bridge.losses.energy import WithEnergy
 from bridge.losses.spike_times import SpikeTargets, SpikeTimes
 from bridge.simulator import Simulator
 from circuits.devices.base import ModelCard
+from circuits.devices.diode import Nonlinearity
 from circuits.network import Network
 from circuits.topologies.layered import Conductances
 from circuits.topologies.neurons import Site
@@ -51,8 +53,10 @@ FloatArray = NDArray[np.float64]
 INITIAL, DATA = 1, 3  # streams of the seed
 
 
-def card(spec: DiodeSpec) -> ModelCard:
-    """The model card of an experiment's diodes."""
+def card(spec: DiodeSpec) -> ModelCard | Nonlinearity:
+    """The model card of an experiment's diodes, or what the user gives instead of diodes."""
+    if (own := spec.own) is not None:
+        return own
     return ModelCard("dlearn", "D", (("is", spec.saturation_current), ("n", spec.emission)))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -307,7 +307,11 @@ class OwnDevice:
             ports = module_ports(verilog.file, verilog.module)
             own = {k: v for k, v in given.items() if k in ports.instance}
             card = {k: v for k, v in given.items() if k not in ports.instance}
-            return (verilog_a_element(name, verilog.file, ports.module, nodes, own, card),)
+            made = verilog_a_element(name, verilog.file, ports.module, nodes, own, card)
+            if self.declared is None or self.declared.states:
+                return (made,)
+            # A current that follows from the branch voltage alone: that has a co-content, known or not.
+            return (replace(made, device=replace(made.device, reciprocal=True)),)
         if subcircuit is not None:
             found, _ = ports_of(subcircuit.file, subcircuit.name)
             instance = name if name.lower().startswith("x") else f"x{name}"
@@ -372,7 +376,10 @@ def load_device(path: Path | str) -> OwnDevice:
             check_names(list(spec.parameters))
         except DeclarationError as error:
             _fail(located, error.key, error.reason)
-    found.place("x", tuple(f"n{k}" for k in range(len(terminals))))  # which checks files and values
+    try:
+        found.place("x", tuple(f"n{k}" for k in range(len(terminals))))  # which checks files and values
+    except NetworkError as error:
+        _fail(located, ("parameters",), str(error).removeprefix("x: "))
     return found
 
 

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from bridge.units import Amperes, Number, Siemens, Volts
+from bridge.units import Siemens
 
 
 class KeyProblemError(ValueError):
@@ -61,17 +61,6 @@ Reduce = Annotated[
     bool, Field(description="load conductances at nodes of known voltage as Norton equivalents, exactly")
 ]
 """Whether a circuit is reduced before it is loaded (`circuits.reduction`)."""
-
-
-class DiodeSpec(Section):
-    """The diodes that make the nodes nonlinear."""
-
-    saturation_current: Annotated[Amperes, Field(gt=0, description="IS of the model card")] = 1e-8
-    emission: Annotated[Number, Field(gt=0, description="N of the model card")] = 1.5
-    offset: Annotated[
-        Volts,
-        Field(ge=0, description="voltage of the sources behind the two diodes of a node: clamps at +-offset"),
-    ] = 0.0
 
 
 class ConductanceSpec(Section):

@@ -6,10 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from bridge.experiment.section import ConductanceSpec, DiodeSpec, Reduce, Section
+from bridge.experiment.section import ConductanceSpec, Reduce, Section
 from bridge.experiment.source import ExistingFile
 from bridge.experiment.spec_clln import CLLNSpec, CoupledLearningSpec
-from bridge.experiment.spec_devices import DevicesSpec, ProgrammingSpec, RobustnessSpec, SynapseSpec
+from bridge.experiment.spec_devices import (
+    DevicesSpec,
+    DiodeSpec,
+    ProgrammingSpec,
+    RobustnessSpec,
+    SynapseSpec,
+)
 from bridge.experiment.spec_dynamic import (
     AdjointSpec,
     CausalSpec,

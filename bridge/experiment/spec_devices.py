@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from bridge.errors import NetworkError, SpecError
-from bridge.experiment.device_file import load_device
+from bridge.experiment.device_file import OwnDevice, load_device
 from bridge.experiment.section import ConductanceSpec, KeyProblemError, Section, without
 from bridge.experiment.source import ExistingFile
-from bridge.units import Celsius, Number, Seconds, Volts
+from bridge.units import Amperes, Celsius, Number, Seconds, Volts
 from bridge.updates.programming.cells import LinesSpec
 from circuits.devices.memristors import MEMRISTORS
 from circuits.devices.memristors.base import Memristor, hyphened
@@ -56,6 +56,47 @@ class StateRangeSpec(Section):
         if self.distribution == "log_uniform" and self.initial_lower <= 0:
             raise ValueError("log_uniform needs initial_lower above 0")
         return self
+
+
+class DiodeSpec(Section):
+    """The diodes that make the nodes nonlinear."""
+
+    saturation_current: Annotated[Amperes, Field(gt=0, description="IS of the model card")] = 1e-8
+    emission: Annotated[Number, Field(gt=0, description="N of the model card")] = 1.5
+    offset: Annotated[
+        Volts,
+        Field(ge=0, description="voltage of the sources behind the two diodes of a node: clamps at +-offset"),
+    ] = 0.0
+    device: Annotated[
+        ExistingFile | None,
+        Field(description="file of a two-terminal of your own that stands in place of every diode"),
+    ] = None
+
+    def idle(self) -> dict[str, str]:
+        """A device of the user's own has no model card."""
+        why = "beside device, the file of your own one"
+        return {} if self.device is None else without(("saturation_current", "emission"), why)
+
+    @model_validator(mode="after")
+    def _two_terminal(self) -> DiodeSpec:
+        own = self.own
+        if own is not None and len(own.terminals) != 2:
+            raise KeyProblemError(("device",), f"{own.name} has {len(own.terminals)} terminals, not two")
+        if own is not None and own.declared is not None and own.declared.states:
+            raise KeyProblemError(
+                ("device",), f"{own.name} has states; give it a place in a netlist, circuit.elements"
+            )
+        return self
+
+    @property
+    def own(self) -> OwnDevice | None:
+        """The user's device."""
+        if self.device is None:
+            return None
+        try:
+            return load_device(self.device)
+        except (SpecError, NetworkError) as error:
+            raise KeyProblemError(("device",), str(error).splitlines()[0]) from None
 
 
 DeviceFile = Annotated[

@@ -8,8 +8,9 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from bridge.errors import NetworkError, SpecError
 from bridge.experiment.device_file import load_device
-from bridge.experiment.section import ConductanceSpec, DiodeSpec, KeyProblemError, Reduce, Section
+from bridge.experiment.section import ConductanceSpec, KeyProblemError, Reduce, Section
 from bridge.experiment.source import ExistingFile
+from bridge.experiment.spec_devices import DiodeSpec
 from bridge.units import Farads, Henries, Number, Seconds, Siemens, Volts, parse_quantity
 
 

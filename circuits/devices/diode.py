@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import sympy as sp
 
@@ -61,6 +62,21 @@ DIODE = _Diode(
     description="junction diode; its charge and series resistance are those of its SPICE model card",
     source="Shockley, Bell Syst. Tech. J. 28, 435 (1949)",
 )
+
+
+class Nonlinearity(Protocol):
+    """What a topology can have in place of its diodes."""
+
+    def place(self, name: str, nodes: tuple[str, ...]) -> tuple[Element, ...]:
+        """Its elements between two nodes."""
+        ...
+
+
+def rectifier(name: str, anode: str, cathode: str, kind: ModelCard | Nonlinearity) -> tuple[Element, ...]:
+    """A diode with a model card, or what stands in its place, from `anode` to `cathode`."""
+    if isinstance(kind, ModelCard):
+        return (diode(name, anode, cathode, model=kind),)
+    return kind.place(name, (anode, cathode))
 
 
 def diode(

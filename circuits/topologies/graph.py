@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge.errors import NetworkError
 from circuits.devices.base import Element, ModelCard
-from circuits.devices.diode import STANDARD_CARD, diode
+from circuits.devices.diode import STANDARD_CARD, Nonlinearity, rectifier
 from circuits.devices.sources import voltage_source
 from circuits.network import GROUND, Drive, Network, Output
 from circuits.topologies.layered import Conductances
@@ -39,7 +39,7 @@ def graph(
     diodes: float = 1.0,
     bias: float = 1.0,
     seed: int | np.random.Generator = 0,
-    diode_card: ModelCard = STANDARD_CARD,
+    diode_card: ModelCard | Nonlinearity = STANDARD_CARD,
     diode_offset: float = 0.0,
     conductances: Conductances | MemristiveSynapses | None = None,
     name: str = "graph",
@@ -57,7 +57,7 @@ def graph(
         diodes: share of the free nodes that have a pair of antiparallel diodes.
         bias: the two nodes after the inputs are held at `+-bias` [V]; 0 for none.
         seed: of edges, diodes and initial conductances.
-        diode_card: model card of the diodes.
+        diode_card: model card of the diodes, or what stands in their place.
         diode_offset: voltage [V] of the sources behind the diodes.
         conductances: initial values and bounds of resistors, or memristive synapses.
         name: of the network.
@@ -100,8 +100,8 @@ def graph(
         clamps = ("cp", "cn")
     free = [k for k in range(nodes) if k not in ins]
     for k in sorted(rng.choice(free, round(diodes * len(free)), replace=False)) if free else []:
-        elements.append(diode(f"up_{k}", f"n{k}", clamps[0], model=diode_card))
-        elements.append(diode(f"dn_{k}", clamps[1], f"n{k}", model=diode_card))
+        elements += rectifier(f"up_{k}", f"n{k}", clamps[0], diode_card)
+        elements += rectifier(f"dn_{k}", clamps[1], f"n{k}", diode_card)
     return Network(
         name,
         tuple(elements),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from circuits.devices.base import Element, ModelCard
-from circuits.devices.diode import STANDARD_CARD, diode
+from circuits.devices.diode import STANDARD_CARD, Nonlinearity, rectifier
 from circuits.devices.passive import resistor
 from circuits.devices.sources import amplifier, voltage_source
 from circuits.network import GROUND, Drive, Network, Output, Trainable
@@ -92,7 +92,7 @@ def layered(
     differential_outputs: bool = False,
     input_gain: float = 1.0,
     gain: float = 1.0,
-    diode_card: ModelCard = STANDARD_CARD,
+    diode_card: ModelCard | Nonlinearity = STANDARD_CARD,
     diode_offset: float = 0.0,
     conductances: Conductances | MemristiveSynapses | None = None,
     name: str = "layered",
@@ -109,7 +109,7 @@ def layered(
         differential_outputs: each output is the difference of two nodes.
         input_gain: source volts per volt of feature.
         gain: forward voltage gain of the amplifiers behind the hidden nodes; with 1 there are none.
-        diode_card: model card of the diodes.
+        diode_card: model card of the diodes, or what stands in their place.
         diode_offset: voltage [V] of the sources behind the diodes, so that hidden nodes are clamped at
             about `+-(offset + the diode's own voltage)`.
         conductances: initial values and bounds of resistors, or memristive synapses.
@@ -138,8 +138,8 @@ def layered(
         build.dense(f"w{layer}", [*before, *biases], nodes)
         before = nodes
         for node in nodes:
-            build.elements.append(diode(f"up_{node}", node, clamps[0], model=diode_card))
-            build.elements.append(diode(f"dn_{node}", clamps[1], node, model=diode_card))
+            build.elements += rectifier(f"up_{node}", node, clamps[0], diode_card)
+            build.elements += rectifier(f"dn_{node}", clamps[1], node, diode_card)
         build.place(nodes, float(layer))
         if gain != 1.0:
             before = [f"a{layer}_{k}" for k in range(size)]

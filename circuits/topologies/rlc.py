@@ -10,7 +10,7 @@ import numpy as np
 from bridge.errors import NetworkError
 from circuits.devices.base import Element, ModelCard
 from circuits.devices.behavioural import POLYNOMIAL_CAPACITOR
-from circuits.devices.diode import STANDARD_CARD, diode
+from circuits.devices.diode import STANDARD_CARD, Nonlinearity, rectifier
 from circuits.devices.fractional import CUBIC_FRACTIONAL_MEMRISTOR
 from circuits.devices.passive import capacitor, inductor, resistor
 from circuits.devices.sources import voltage_source
@@ -71,7 +71,7 @@ def rlc(
     input_gain: float = 1.0,
     reactances: Reactances | None = None,
     train: Sequence[str] = ("conductance",),
-    diode_card: ModelCard = STANDARD_CARD,
+    diode_card: ModelCard | Nonlinearity = STANDARD_CARD,
     conductances: Conductances | None = None,
     name: str = "rlc",
 ) -> Network:
@@ -90,7 +90,7 @@ def rlc(
         input_gain: source volts per volt of a channel.
         reactances: capacitors, inductors and nonlinear parts.
         train: what is trainable: `conductance`, `capacitance`, `inductance`.
-        diode_card: model card of the diodes.
+        diode_card: model card of the diodes, or what stands in their place.
         conductances: initial values and bounds of the conductances.
         name: of the network.
 
@@ -147,10 +147,10 @@ def rlc(
         a, b = rng.choice(nodes, 2, replace=False)
         reactive(inductor(f"l_{k}", free[a], free[b], inductance=spread(react.inductance)), "inductance")
     for k in sorted(rng.choice(nodes, round(react.diodes * nodes), replace=False)):
-        parts.elements.append(diode(f"up_{k}", free[k], GROUND, model=diode_card))
-        parts.elements.append(diode(f"dn_{k}", GROUND, free[k], model=diode_card))
+        parts.elements += rectifier(f"up_{k}", free[k], GROUND, diode_card)
+        parts.elements += rectifier(f"dn_{k}", GROUND, free[k], diode_card)
     for k in sorted(rng.choice(nodes, round(react.rectifiers * nodes), replace=False)):
-        parts.elements.append(diode(f"re_{k}", free[k], GROUND, model=diode_card))
+        parts.elements += rectifier(f"re_{k}", free[k], GROUND, diode_card)
     low, high = react.band
     for k in range(react.fractional):
         a, b = rng.choice(nodes, 2, replace=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +16,13 @@ from bridge.estimators.causal import Causal
 from bridge.estimators.lagrangian import Lagrangian
 from bridge.experiment.record import plain_netlist
 from bridge.losses.waveform import WaveformMSE
+from bridge.ngspice.drives import sampled
 from bridge.ngspice.session import Session
 from bridge.simulator import Simulator
 from circuits.devices.diode import diode
 from circuits.devices.passive import capacitor, inductor, resistor
 from circuits.devices.sources import current_source, voltage_source
+from circuits.importer import import_netlist
 from circuits.network import Drive, Network, Output, Trainable
 from circuits.topologies.rlc import Reactances, rlc
 
@@ -114,6 +117,25 @@ def test_waveforms_and_gradients_are_those_of_the_whole_network(name: str, from_
     difference = np.abs(gradients[0] - gradients[1]) * whole.parameters
     assert difference.max() < 1e-9 * sizes.max()
     assert (difference < 1e-7 * sizes).all()
+
+
+@pytest.mark.parametrize(
+    "expression", ["1e-3*v(ctrl)*tanh(v(out)/0.2)", "-0.4*i(Vc)*tanh(v(out)/0.2)", "1e-3*tanh(v(out,ctrl))"]
+)
+def test_what_only_an_expression_names_is_loaded(tmp_path: Path, expression: str) -> None:
+    """A behavioural source that is controlled by a held node, or by the current of what holds it."""
+    deck = "title\nVin in 0 0\nVc ctrl 0 0.5\nRc ctrl 0 200\nR1 in out 1k\nR2 out 0 1k\n"
+    file = tmp_path / "deck.cir"
+    file.write_text(f"{deck}B1 out 0 i={expression}\n", encoding="utf-8")
+    network = import_netlist(file, inputs={"x": "Vin"}, outputs=["out"], trainable=["R1"])
+    time = np.linspace(0.0, T, 101)
+    signals = sampled(time, network.drive_values(np.sin(2 * np.pi * time / T)[:, None]))
+    found = []
+    for reduce in (False, True):
+        phases = DynamicPlan(network, T, T / STEPS, options=TIGHT, reduce=reduce)()
+        found.append(phases.outputs(phases.free(signals)))
+    assert np.ptp(found[0]) > 0.1
+    np.testing.assert_allclose(found[1], found[0], atol=1e-6)
 
 
 def test_constant_and_missing_drives() -> None:

@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 
 from bridge.dynamics import DynamicPlan
-from bridge.estimators import AdjointNetwork, DynamicBatch
+from bridge.errors import UnsupportedElementError
+from bridge.estimators import AdjointNetwork, DynamicBatch, Equilibrium, OperatingPointAdjoint
 from bridge.experiment.build import Experiment
 from bridge.experiment.device_file import load_device
 from bridge.experiment.record import DynamicSampleTask
-from bridge.losses import WaveformMSE
+from bridge.losses import WaveformMSE, make_loss
 from bridge.ngspice import openvaf
 from bridge.ngspice.library import search
 from bridge.ngspice.session import Session
+from bridge.plans import StaticPlan
+from bridge.simulator import Simulator
 from bridge.validation.devices import figures, hysteresis, opaque
 from bridge.validation.devices.bench import Bench
 from bridge.validation.devices.command import validate_devices
@@ -284,6 +287,62 @@ def test_three_realisations_of_one_device_give_the_same_waveforms(tmp_path: Path
     assert losses[0] > 1e-3
     np.testing.assert_allclose(losses, losses[0], rtol=1e-8)
     np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-6)
+
+
+@compiled
+def test_equilibrium_propagation_needs_no_derivative_of_a_nonlinearity(tmp_path: Path) -> None:
+    """A Verilog-A module in place of diodes: its declared law says that it has a co-content.
+
+    The simulation does the rest; the adjoint, which needs its derivative, refuses.
+    """
+    head = "device: soft\nparameters:\n  g: {value: 1e-5, unit: S, lower: 0}\n"
+    law = f"{head}law: {{current: g * 0.1 * sinh(u / 0.1)}}\n"
+    module = (
+        '`include "disciplines.vams"\nmodule soft(p, n);\ninout p, n;\nelectrical p, n;\n'
+        "parameter real g = 1;\nanalog I(p, n) <+ g * 0.1 * sinh(V(p, n) / 0.1);\nendmodule\n"
+    )
+    written(
+        tmp_path, law__yaml=law, module__va=module, module__yaml=law + "verilog_a: {file: module.va}\n",
+        bare__yaml=head + "verilog_a: {file: module.va}\n",
+        run__yaml="name: run\ncircuit: {topology: layered, hidden: [3], gain: 4, diode: {device: law.yaml}}\n"
+        "data: {source: xor, target: 0.3V}\nloss: {kind: mse}\n",
+    )  # fmt: skip
+    found = []
+    for name in ("law", "module", "bare"):
+        loaded = Experiment.load(tmp_path / "run.yaml", (f"circuit.diode.device={name}.yaml",))
+        split = loaded.data()
+        plan = loaded.plan(loaded.network(split))
+        assert isinstance(plan, StaticPlan)
+        with Simulator(plan) as simulator:
+            batch, loss = simulator.batch(split.train.inputs, split.train.targets), make_loss("mse")
+            if name == "bare":
+                with pytest.raises(UnsupportedElementError, match="is not reciprocal"):
+                    simulator.gradient(batch, loss, Equilibrium(beta=1e-7))
+                continue
+            found.append(simulator.gradient(batch, loss, Equilibrium(beta=1e-7)).gradient)
+            if name == "law":
+                exact = simulator.gradient(batch, loss, OperatingPointAdjoint()).gradient
+            else:
+                with pytest.raises(UnsupportedElementError):
+                    simulator.gradient(batch, loss, OperatingPointAdjoint())
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6, atol=1e-9 * np.abs(found[0]).max())
+    np.testing.assert_allclose(found[1], exact, rtol=1e-4, atol=1e-6 * np.abs(exact).max())
+
+
+def test_a_third_terminal_is_held_at_its_bias(tmp_path: Path, session: Session) -> None:
+    sub = ".subckt three d s g\nR1 d s 10k\nB1 d s i=1e-4*v(g,s)*tanh(v(d,s))\n.ends\n"
+    peaks = []
+    for bias in (0.0, 0.5):
+        text = f"device: three\nsubcircuit: {{file: own.sub}}\nbias: {{g: {bias}}}\ncycle: {{period: 1us}}\n"
+        outcome = validate(
+            subject(str(written(tmp_path, own__sub=sub, own__yaml=text) / "own.yaml"),
+                    limits={"peak current": {}}),
+            session,
+        )  # fmt: skip
+        assert outcome.passed, [s for s in outcome.specifications if not s.passed]
+        peaks.append(next(s.value for s in outcome.specifications if s.name == "peak current"))
+        assert "gradient error" not in {s.name for s in outcome.specifications}
+    assert peaks == [pytest.approx(1e-4), pytest.approx(1e-4 + 5e-5 * np.tanh(1.0))]
 
 
 def test_a_subcircuit_is_measured_at_its_terminals(tmp_path: Path, session: Session) -> None:

@@ -13,6 +13,7 @@ from bridge import cli
 from bridge.errors import NetworkError, SpecError
 from bridge.experiment.build import Experiment
 from bridge.experiment.device_file import SHIPPED, load_device
+from bridge.ngspice import openvaf
 from bridge.updates.programming.spec import load_program
 from bridge.validation.devices.registry import names, subject
 from bridge.validation.devices.subjects import MemristorSubject, OpaqueSubject, TwoTerminalSubject
@@ -83,6 +84,12 @@ analysis: {kind: transient, duration: 1us, step: 1ns}
     "static.yaml": """\
 name: static
 circuit: {topology: layered, hidden: [2], synapse: {kind: memristor, device: drift.yaml}}
+data: {source: xor}
+loss: {kind: mse}
+""",
+    "clamped.yaml": """\
+name: clamped
+circuit: {topology: layered, hidden: [2], diode: {device: clamp.sub, offset: 0.1}}
 data: {source: xor}
 loss: {kind: mse}
 """,
@@ -226,6 +233,38 @@ def test_nothing_in_a_subcircuit_runs(
     assert not (folder / "validation").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("tunnel.va", "V(p, n)", "V(p, q)", "tunnel.va:8: 'q' was not found"),
+        ("tunnel.va", "parameter real v0", "parameter real v1", "tunnel.va:8: 'v0' was not found"),
+        ("tunnel.yaml", "  v0:", "  v1: {value: 1}\n  v0:", "tunnel.yaml:4: parameters.v1: is in no"),
+        ("clamp.sub", "R1 a m {r}", "R1 a m {q}", "clamp.sub:3"),
+        ("clamp.sub", ".ends", "", "clamp.sub:2"),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_ends_with_status_2_and_leaves_nothing(
+    folder: Path, name: str, old: str, new: str, message: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    if name == "tunnel.va" and not openvaf.available():
+        pytest.skip("no Verilog-A compiler")
+    file = folder / name
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    monkeypatch.chdir(folder)
+    asked = "clamp.sub" if name == "clamp.sub" else "tunnel.yaml"
+    monkeypatch.setattr(sys, "argv", ["tellegen", "validate", asked])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    told = capsys.readouterr()
+    assert end.value.code == 2
+    assert message in told.err
+    assert "\n" not in told.err.strip()
+    assert not told.out
+    assert not (folder / "validation").exists()
+
+
 def test_verilog_a_reads_nothing_outside_of_its_folder(folder: Path) -> None:
     (folder / "tunnel.va").write_text(TUNNEL.replace("constants/own.vams", "/etc/hosts"))
     with pytest.raises(SpecError, match=r"tunnel.va:2: `include .*must be relative"):
@@ -304,6 +343,9 @@ def test_experiments_and_programming_files_take_them(folder: Path) -> None:
     assert [t.label for t in network.trainable] == ["R1.conductance", "M1.g", "xM3_R1.conductance"]
     assert network.element("M1").value("g") == 2e-4
     assert network.element("M2").device.kind == "Verilog-A module tunnel"
+    clamped = {e.name: e.nodes for e in built(folder / "clamped.yaml").elements}
+    assert clamped["xup_h1_0_R1"][0] == "h1_0"
+    assert clamped["xdn_h1_0_R1"][0] == "cn"
     synapse = next(e for e in built(folder / "static.yaml").elements if e.name.startswith("w1_"))
     assert synapse.device.kind == "drift_static"
     array, _ = load_program(folder / "program.yaml").build()
@@ -320,6 +362,8 @@ def test_experiments_and_programming_files_take_them(folder: Path) -> None:
         ("waves", "{g: 2e-4}", "{g: -2e-4}", "circuit.elements.M1.parameters: g = -0.0002 S is outside"),
         ("waves", "M2: {", "R1: {", "elements: R1: the netlist has an element of that name"),
         ("waves", "mine.yaml", "deck.cir", "circuit.elements.M1.device: "),
+        ("clamped", "clamp.sub", "drift.yaml", "circuit.diode.device: drift has states; give it a place in"),
+        ("clamped", "clamp.sub,", "clamp.sub, emission: 1,", "emission: has no effect beside device"),
         ("static", "drift.yaml", "mine.yaml", "circuit.synapse.device: "),
         ("static", "drift.yaml", "tunnel.yaml", "a synapse is a law at a frozen state"),
         ("static", "device: drift.yaml", "device: drift.yaml, model: vteam", "model: has no effect beside"),
@@ -353,9 +397,12 @@ def test_wrong_uses_are_told_with_line_and_key(
 def test_the_content_of_every_file_is_in_the_runs_identity(folder: Path, name: str, change: str) -> None:
     before = Experiment.load(folder / "waves.yaml").hash
     other = Experiment.load(folder / "static.yaml").hash
+    clamped = Experiment.load(folder / "clamped.yaml").hash
     (folder / name).write_text((folder / name).read_text() + change)
     assert Experiment.load(folder / "waves.yaml").hash != before
     assert Experiment.load(folder / "static.yaml").hash == other
+    used = name in ("clamp.sub", "diodes.inc")
+    assert (Experiment.load(folder / "clamped.yaml").hash != clamped) == used
 
 
 def test_where_devices_lie_is_not_in_the_runs_identity(folder: Path, tmp_path: Path) -> None:

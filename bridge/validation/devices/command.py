@@ -164,9 +164,15 @@ def validate_devices(
         raise SpecError("--parameters and --data are for one device, not for --all")
     tasks = _tasks(device, parameters, data, list(chosen or names()))
     folder = out or Path("validation")
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     simulator = f"ngspice {find_library().version}"
-    outcomes = _run(tasks, workers)
+    try:
+        outcomes = _run(tasks, workers)
+    except SpecError:
+        if made:
+            folder.rmdir()  # as if nothing had been asked
+        raise
     reports = [write(o, folder, simulator) for o in outcomes]
     summary = write_index(outcomes, folder, simulator) if everything else reports[0]
     if as_json:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bridge.errors import SimulationError, TellegenError
+from bridge.errors import SimulationError, SpecError, TellegenError
 from bridge.ngspice import openvaf
 from bridge.ngspice.session import Session
 from bridge.validation.devices import fractional, memristor, neuron, opaque, transistor, two_terminals
@@ -129,6 +129,8 @@ class Handler:
         try:
             found = validate(named(task.name, task.values, task.limits), self.session, task.measured)
             return replace(found, asked=task.name)
+        except SpecError:  # the user's file is wrong, for example for the compiler
+            raise
         except TellegenError as error:
             return failed(task.name, str(error))
 
