@@ -44,6 +44,7 @@ SHIPPED = frozenset(
     (
         *MEMRISTORS, *CELLS, *(d.kind for d in _TWO_TERMINALS), "resistor", "capacitor", "inductor", "diode",
         "mosfet", "fractional_element", "cubic_fractional_memristor", "tanh_fractional_memristor",
+        "selector", "vcvs", "vccs", "ccvs", "cccs", "amplifier", "gyrator", "tanh_transfer", "switch",
         "nmos_level1", "pmos_level1", "ald1106", "freepdk45_nmos", "freepdk45_pmos", "gf180mcu_nmos",
     )
 )  # fmt: skip

@@ -17,11 +17,13 @@ from circuits.devices.base import Device, Element, SpiceContext
 CIRCUIT = "The device behind a resistor, its node the output."
 
 
-def describe(device: Device, element: Element, source: str, duration: float, findings: Findings) -> None:
-    """Equations, parameters, and what the simulator is given."""
+def describe(
+    device: Device, element: Element, source: str, duration: float, findings: Findings, quantity: str = "i"
+) -> None:
+    """Equations, parameters, and what the simulator is given; the law gives `quantity`."""
     blocks = []
     if device.law is not None:
-        blocks.append(formula("i", device.law))
+        blocks.append(formula(quantity, device.law))
     if device.charge is not None:
         blocks.append(formula("q", device.charge))
     blocks += [formula(f"d{s.name}/dt", s.rate) for s in device.states]
@@ -31,6 +33,8 @@ def describe(device: Device, element: Element, source: str, duration: float, fin
         (p.name, number(element.value(p.name), 5), p.unit, p.description or "–", source)
         for p in device.parameters
     ]
+    if element.model is not None and not rows:
+        rows = [(k, number(v, 5), "", "of the model card", source) for k, v in element.model.parameters]
     findings.add("Parameters", Grid(("parameter", "value", "unit", "meaning", "source"), rows, False))
     lines = []
     for e in device.expand(element):

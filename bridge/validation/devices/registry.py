@@ -19,10 +19,11 @@ from bridge.validation.devices.subjects import (
     NeuronSubject,
     Subject,
     TransistorSubject,
+    TwoPortSubject,
     TwoTerminalSubject,
 )
 from bridge.validation.devices.two_terminals import FORMULAS
-from circuits.devices import behavioural, fractional, passive
+from circuits.devices import behavioural, fractional, passive, sources
 from circuits.devices.ald1106 import SIDE, ald1106
 from circuits.devices.base import Element, ModelCard
 from circuits.devices.cards import freepdk45, gf180mcu, level1
@@ -30,6 +31,8 @@ from circuits.devices.diode import diode
 from circuits.devices.memristors import MEMRISTORS
 from circuits.devices.mosfet import mosfet
 from circuits.devices.neurons import cell
+from circuits.topologies.crossbar import SELECTOR
+from circuits.topologies.directed import TANH_TRANSFER
 
 _LEVEL1 = "parameters of a textbook's size; level 1, Shichman and Hodges (1968)"
 _FREEPDK = "FreePDK45, Stine et al., IEEE Int. Conf. Microelectronic Systems Education, 173 (2007)"
@@ -58,7 +61,28 @@ def _simple() -> dict[str, tuple[Element, float, float, bool, float]]:
         "tanh_resistor": (b.TANH_RESISTOR.element(*place, conductance=1e-3), 0.4, 1e6, False, 0.0),
         "exponential_diode": (
             b.EXPONENTIAL_DIODE.element(*place, saturation_current=1e-9, emission=1.5), 0.5, 1e6, False, 0.0),
+        "selector": (SELECTOR.element(*place, current=1e-7, slope=0.1), 0.5, 1e6, False, 0.0),
     }  # fmt: skip
+
+
+def _two_ports() -> dict[str, TwoPortSubject]:
+    """Two-ports; those controlled by a voltage or current have its port first."""
+    output, control = ("o", "0"), ("i", "0")
+    switched = sources.switch(NAME, *output, *control, threshold=0.3, hysteresis=0.1, on_resistance=100.0,
+                              off_resistance=1e5)  # fmt: skip
+    made = (
+        TwoPortSubject("vcvs", sources.vcvs(NAME, *output, *control, gain=2.5), "active"),
+        TwoPortSubject("vccs", sources.vccs(NAME, *output, *control, gain=1e-3), "active"),
+        TwoPortSubject("ccvs", sources.ccvs(NAME, *output, *control, gain=1.5e3), "active"),
+        TwoPortSubject("cccs", sources.cccs(NAME, *output, *control, gain=0.8), "active"),
+        TwoPortSubject("amplifier", sources.amplifier(NAME, "i", "o", gain=4.0), "active"),
+        TwoPortSubject("gyrator", sources.gyrator(NAME, *control, *output, gain=5e-4), "lossless"),
+        TwoPortSubject(
+            "tanh_transfer", TANH_TRANSFER.element(NAME, *output, *control, scale=0.5, gain=2.0), "active"
+        ),
+        TwoPortSubject("switch", switched, "passive"),
+    )
+    return {s.name: s for s in made}
 
 
 def _fractional() -> dict[str, tuple[Element, float, float]]:
@@ -123,7 +147,7 @@ _NEURONS: dict[str, NeuronSubject] = {
 def names() -> list[str]:
     """Every device that can be validated, memristors with each of their published sets."""
     sets = [f"{kind}:{p.name}" for kind, device in MEMRISTORS.items() for p in device.published]
-    return [*sets, *_simple(), *_fractional(), *_transistors(), *_NEURONS]
+    return [*sets, *_simple(), *_two_ports(), *_fractional(), *_transistors(), *_NEURONS]
 
 
 def subject(
@@ -156,6 +180,9 @@ def subject(
             return TwoTerminalSubject(
                 kind, element, FORMULAS[kind], amplitude, frequency, lossless, offset, changes
             )
+        if not chosen and kind in _two_ports():
+            port = _two_ports()[kind]
+            return replace(port, element=port.element.replace(**given), limits=changes)
         if not chosen and kind in _fractional():
             element, amplitude, frequency = _fractional()[kind]
             return FractionalSubject(kind, element.replace(**given), amplitude, frequency, changes)

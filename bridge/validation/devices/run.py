@@ -10,9 +10,18 @@ from typing import Any
 from bridge.errors import SimulationError, SpecError, TellegenError
 from bridge.ngspice import openvaf
 from bridge.ngspice.session import Session
-from bridge.validation.devices import fractional, memristor, neuron, opaque, transistor, two_terminals
+from bridge.validation.devices import (
+    fractional,
+    memristor,
+    neuron,
+    opaque,
+    transistor,
+    two_ports,
+    two_terminals,
+)
 from bridge.validation.devices.content import Findings, Grid, Outcome, Section, Text
 from bridge.validation.devices.fit import Measured
+from bridge.validation.devices.references.two_ports import EQUATIONS
 from bridge.validation.devices.registry import subject as named
 from bridge.validation.devices.specification import Limit, sheet_for
 from bridge.validation.devices.subjects import (
@@ -22,6 +31,7 @@ from bridge.validation.devices.subjects import (
     OpaqueSubject,
     Subject,
     TransistorSubject,
+    TwoPortSubject,
     TwoTerminalSubject,
 )
 
@@ -48,6 +58,8 @@ def validate(subject: Subject, session: Session, measured: Measured | None = Non
             memristor.validate(subject, session, findings, measured)
         elif isinstance(subject, TwoTerminalSubject):
             two_terminals.validate(subject, session, findings)
+        elif isinstance(subject, TwoPortSubject):
+            two_ports.validate(subject, session, findings)
         elif isinstance(subject, FractionalSubject):
             fractional.validate(subject, session, findings)
         elif isinstance(subject, OpaqueSubject):
@@ -95,6 +107,8 @@ def description(subject: Subject) -> str:
     source = subject.device.source
     if isinstance(subject, MemristorSubject):
         source = subject.note or subject.published.source
+    if isinstance(subject, TwoPortSubject):
+        text, source = text or EQUATIONS[subject.name], source or subject.source
     return f"{text[:1].upper()}{text[1:]}. {source}."
 
 

@@ -123,6 +123,18 @@ TWO_TERMINAL: Mapping[str, Limit] = {
     "corners without convergence": MEMRISTOR["corners without convergence"],
     "gradient error": GRADIENT,
 }
+_CLOSED = "largest difference from the closed form, share of each port's peak"
+TWO_PORT: Mapping[str, Limit] = {
+    "voltages against formula": _most(1e-4, _CLOSED),
+    "currents against formula": _most(1e-4, _CLOSED),
+    "B sources against Verilog-A": MEMRISTOR["B sources against Verilog-A"],
+    "least power": _least(-1e-6, "smallest power taken up at both ports, share of what is exchanged"),
+    "power of a lossless two-port": _most(1e-6, "largest sum of both ports, share of what is exchanged"),
+    "temperatures against formula": _most(1e-4, "at -40 and 125 °C, share of the peak"),
+    "corners without convergence": MEMRISTOR["corners without convergence"],
+    "corners against formula": _most(1e-4, "with one parameter 10 % off, share of the peak"),
+    "gradient error": GRADIENT,
+}
 FRACTIONAL: Mapping[str, Limit] = {
     "current against integration": SIMULATION,
     "order in the step": ORDER,
@@ -212,6 +224,7 @@ CLASSES = {
     "two-terminal": TWO_TERMINAL,
     "fractional": FRACTIONAL,
     "transistor": TRANSISTOR,
+    "two-port": TWO_PORT,
     "neuron": {**NEURON, **SQUID_AXON},
 }
 _SUBSTRATE = (

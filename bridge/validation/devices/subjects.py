@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -247,6 +247,44 @@ class NeuronSubject:
 
 
 @dataclass(frozen=True)
+class TwoPortSubject:
+    """A device with two ports: node `i` and ground, node `o` and ground.
+
+    Attributes:
+        name: its kind.
+        element: between these nodes.
+        energy: `active`, `passive`, or `lossless`.
+        amplitudes: of the sources of the two ports [V].
+        resistances: in series with them [Ohm].
+        frequency: of the first source; the second has twice that [Hz].
+        limits: the user's specifications.
+        simulated: what ngspice simulates; the element, unless a test injects a fault.
+        source: of the law where the declaration names none.
+    """
+
+    name: str
+    element: Element
+    energy: Literal["active", "passive", "lossless"]
+    amplitudes: tuple[float, float] = (1.0, 0.5)
+    resistances: tuple[float, float] = (1e3, 2e3)
+    frequency: float = 1e6
+    limits: Changes = field(default_factory=dict)
+    simulated: Element | None = None
+    source: str = "Ideal element"
+    family = "two-port"
+
+    @property
+    def placed(self) -> Element:
+        """The element that ngspice simulates."""
+        return self.simulated or self.element
+
+    @property
+    def device(self) -> Device:
+        """Its declaration."""
+        return self.element.device
+
+
+@dataclass(frozen=True)
 class OpaqueSubject:
     """A user's Verilog-A module or subcircuit, of which only the terminals are seen.
 
@@ -289,4 +327,5 @@ Subject = (
     | TransistorSubject
     | NeuronSubject
     | OpaqueSubject
+    | TwoPortSubject
 )

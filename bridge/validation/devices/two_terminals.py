@@ -21,6 +21,7 @@ from bridge.validation.devices.integration import Drive, Trajectory
 from bridge.validation.devices.memristor import CIRCUIT, describe
 from bridge.validation.devices.plots import Line, Panel, figure
 from bridge.validation.devices.subjects import STEPS, Formula, TwoTerminalSubject
+from circuits.netlist import Realisation
 
 FloatArray = NDArray[np.float64]
 Values = Mapping[str, float]
@@ -58,6 +59,9 @@ FORMULAS: Mapping[str, Formula] = {
     "polynomial_inductor": lambda v, u, du, flux: flux / v["l0"] + v["a3"] * flux**3,
     "tanh_inductor": lambda v, u, du, flux: v["saturation"] * np.tanh(flux / (v["l0"] * v["saturation"])),
     "tanh_resistor": lambda v, u, du, flux: v["conductance"] * v["scale"] * np.tanh(u / v["scale"]),
+    "selector": lambda v, u, du, flux: (
+        0.5 * v["current"] * (np.exp(u / v["slope"]) - np.exp(-u / v["slope"]))
+    ),
     "exponential_diode": lambda v, u, du, flux: (
         v["saturation_current"] * np.expm1(u / (v["emission"] * _THERMAL))
     ),
@@ -190,8 +194,10 @@ def _realisations(
         findings.sheet.skip(name, "the element is native in SPICE")
     if not subject.device.compilable or not openvaf.available():
         return
+    # What `found` was not simulated with.
+    realisation: Realisation = "behavioural" if subject.device.compiled_by_default else "veriloga"
     try:
-        other = Bench(session, subject.placed, drive.duration, realisation="veriloga")
+        other = Bench(session, subject.placed, drive.duration, realisation=realisation)
     except SimulationError as error:
         findings.sheet.add(name, None)
         findings.add("Verilog-A", Text(str(error)))
