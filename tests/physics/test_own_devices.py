@@ -19,7 +19,6 @@ from bridge.ngspice import openvaf
 from bridge.ngspice.library import search
 from bridge.ngspice.session import Session
 from bridge.plans import StaticPlan
-from bridge.simulator import Simulator
 from bridge.validation.devices import figures, hysteresis, opaque
 from bridge.validation.devices.bench import Bench
 from bridge.validation.devices.command import validate_devices
@@ -249,6 +248,25 @@ def test_a_wrong_sign_in_own_verilog_a_fails(
 
 
 @compiled
+def test_a_parameter_that_the_module_uses_otherwise_is_found_at_the_corners(
+    tmp_path: Path, session: Session
+) -> None:
+    """At the values of the file both say the same; a tenth away the module has a constant of its own."""
+    text = (
+        "device: tunnel\nparameters:\n  g: {value: 1e-4, lower: 0}\n  v0: {value: 0.2, lower: 0.01}\n"
+        "law: {current: g * v0 * sinh(u / v0)}\nverilog_a: {file: own.va}\n"
+        "cycle: {positive: 0.5V, period: 1us}\n"
+    )
+    module = (
+        '`include "disciplines.vams"\nmodule stubborn(p, n);\ninout p, n;\nelectrical p, n;\n'
+        "parameter real g = 1;\nparameter real v0 = 1;\n"
+        "analog I(p, n) <+ g * v0 * sinh(V(p, n) / 0.2);\nendmodule\n"
+    )
+    own = found(written(tmp_path, own__yaml=text, own__va=module) / "own.yaml", session)
+    assert {name for name, (_, passed) in own.items() if not passed} == {"corners against declared equations"}
+
+
+@compiled
 def test_three_realisations_of_one_device_give_the_same_waveforms(tmp_path: Path) -> None:
     """A law, the same as Verilog-A and as a subcircuit, each in an experiment's netlist."""
     law = (
@@ -313,18 +331,18 @@ def test_equilibrium_propagation_needs_no_derivative_of_a_nonlinearity(tmp_path:
         split = loaded.data()
         plan = loaded.plan(loaded.network(split))
         assert isinstance(plan, StaticPlan)
-        with Simulator(plan) as simulator:
-            batch, loss = simulator.batch(split.train.inputs, split.train.targets), make_loss("mse")
-            if name == "bare":
-                with pytest.raises(UnsupportedElementError, match="is not reciprocal"):
-                    simulator.gradient(batch, loss, Equilibrium(beta=1e-7))
-                continue
-            found.append(simulator.gradient(batch, loss, Equilibrium(beta=1e-7)).gradient)
-            if name == "law":
-                exact = simulator.gradient(batch, loss, OperatingPointAdjoint()).gradient
-            else:
-                with pytest.raises(UnsupportedElementError):
-                    simulator.gradient(batch, loss, OperatingPointAdjoint())
+        simulator = InProcess(plan)  # type: ignore[arg-type]
+        batch, loss = simulator.batch(split.train.inputs, split.train.targets), make_loss("mse")
+        if name == "bare":
+            with pytest.raises(UnsupportedElementError, match="is not reciprocal"):
+                simulator.gradient(batch, loss, Equilibrium(beta=1e-7))
+            continue
+        found.append(simulator.gradient(batch, loss, Equilibrium(beta=1e-7)).gradient)
+        if name == "law":
+            exact = simulator.gradient(batch, loss, OperatingPointAdjoint()).gradient
+        else:
+            with pytest.raises(UnsupportedElementError):
+                simulator.gradient(batch, loss, OperatingPointAdjoint())
     np.testing.assert_allclose(found[1], found[0], rtol=1e-6, atol=1e-9 * np.abs(found[0]).max())
     np.testing.assert_allclose(found[1], exact, rtol=1e-4, atol=1e-6 * np.abs(exact).max())
 

@@ -6,8 +6,8 @@ by scipy, and nothing of them reaches the simulator.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from bridge.validation.devices.own import DeclaredFormula
 from bridge.validation.devices.plots import Line, Panel, figure
 from bridge.validation.devices.specification import Limit
 from bridge.validation.devices.subjects import STEPS, OpaqueSubject
+from bridge.validation.devices.two_terminals import CELSIUS
+from circuits.deck import SolverOptions
 from circuits.devices.memristors.base import Memristor
 from circuits.devices.sources import voltage_source
 from circuits.netlist import build_deck
@@ -61,6 +63,11 @@ class Seen:
     currents: FloatArray
 
     @property
+    def settled(self) -> NDArray[np.bool_]:
+        """Which points count: the first steps settle the start."""
+        return np.asarray(self.pair.time > 2e-3 * self.pair.time[-1])
+
+    @property
     def power(self) -> FloatArray:
         """Power taken up through all terminals, `(n,)` [W]."""
         return np.asarray((self.volts * self.currents).sum(axis=1))
@@ -71,8 +78,9 @@ def run(
     session: Session,
     drive: Drive,
     steps: int,
-    values: Mapping[str, float] | None = None,
+    *,
     order: int = 1,
+    options: SolverOptions = FIXED_GRID,
 ) -> Seen:
     """A transient from rest: the drive at the first terminal, the biases at those behind the second.
 
@@ -84,11 +92,11 @@ def run(
     fixed = [own.spec.bias.get(t, 0.0) for t in own.terminals[1:]]
     sources = [voltage_source("drive", "a", driven=True)]
     sources += [voltage_source(f"at_{n}", n, dc=v) for n, v in zip(nodes[1:], fixed, strict=True)]
-    elements = own.place(NAME, tuple(nodes), values or subject.values)
+    elements = own.place(NAME, tuple(nodes), subject.values)
     network = Network("bench", (*sources, *elements), (Driven("drive", 0),))
     saves = [f"v({n})" for n in nodes] + [f"i(v{s.name})" for s in sources]
     deck = build_deck(
-        network, FIXED_GRID, nudges=False, saves=tuple(saves), time_scale=drive.duration, realisation="auto"
+        network, options, nudges=False, saves=tuple(saves), time_scale=drive.duration, realisation="auto"
     )
     signals = Signals((0,), drive.volts[:, None].copy(), drive.times, order)
     waves = session.load(deck).transient([signals], drive.duration, drive.duration / steps)
@@ -107,6 +115,11 @@ def reference(subject: OpaqueSubject, drive: Drive, times: FloatArray) -> FloatA
     slope = np.gradient(drive.volts, drive.times, edge_order=2)
     du = np.interp(times, drive.times, slope)
     return DeclaredFormula(device)(subject.values, drive(times), du, np.zeros_like(times))
+
+
+def difference(found: Seen, expected: FloatArray) -> float:
+    """Largest difference of the current from an expected one, as a share of its peak."""
+    return float(np.abs(found.pair.i - expected)[found.settled].max() / np.abs(expected).max())
 
 
 def cycle(subject: OpaqueSubject, factor: float = 1.0) -> Drive:
@@ -129,7 +142,7 @@ def validate(subject: OpaqueSubject, session: Session, findings: Findings) -> No
     if not peak:
         raise SimulationError(f"{own.name}: no current flows in the whole cycle; is the drive large enough?")
     halved = np.interp(found.pair.time, finer.pair.time, finer.pair.i)
-    settled = found.pair.time > 2e-3 * drive.duration  # the first steps settle the start
+    settled = found.settled
     sheet.add("change when the step is halved", float(np.abs(halved - found.pair.i)[settled].max() / peak))
     total = np.abs(found.currents.sum(axis=1))[settled].max()
     sheet.add("sum of the terminal currents", float(total / np.abs(found.currents).max()))
@@ -146,8 +159,8 @@ def validate(subject: OpaqueSubject, session: Session, findings: Findings) -> No
         sheet.skip(name, "the device file declares no equations (law)")
     else:
         expected = reference(subject, drive, found.pair.time)
-        apart = np.abs(found.pair.i - expected)[settled].max() / np.abs(expected).max()
-        sheet.add(name, float(apart))
+        apart = difference(found, expected)
+        sheet.add(name, apart)
         lines.append(Line(found.pair.u[::10], expected[::10], "declared equations", "."))
         words += (
             f" ngspice with the file against the declared equations, integrated by scipy: {number(apart, 2)} "
@@ -170,7 +183,8 @@ def validate(subject: OpaqueSubject, session: Session, findings: Findings) -> No
         ),
     )  # fmt: skip
     _fingerprints(subject, session, found, findings)
-    _corners(subject, session, drive, found, findings)
+    _corners(subject, session, drive, found, order, findings)
+    _temperatures(subject, session, drive, findings)
     _gradient(subject, found, findings)
 
 
@@ -253,34 +267,65 @@ def _fingerprints(subject: OpaqueSubject, session: Session, found: Seen, finding
 
 
 def _corners(
-    subject: OpaqueSubject, session: Session, drive: Drive, nominal: Seen, findings: Findings
+    subject: OpaqueSubject, session: Session, drive: Drive, nominal: Seen, order: int, findings: Findings
 ) -> None:
-    name = "corners without convergence"
+    names = ("corners without convergence", "corners against declared equations")
     varied = [p for p in subject.own.parameters if subject.values[p.name] != 0.0]
+    if subject.own.declared is None:
+        findings.sheet.skip(names[1], "the device file declares no equations (law)")
     if not varied:
-        findings.sheet.skip(name, "the device file gives no parameters that could vary")
+        for name in names:
+            findings.sheet.skip(name, "the device file gives no parameters that could vary")
         return
-    failed, rows = 0, []
-    steps = STEPS * subject.own.stimulus.cycles
+    failed, worst, rows = 0, 0.0, []
     for p in varied:
         cells = [p.name]
         for sign in (-1.0, 1.0):
             value = float(np.clip(subject.values[p.name] * (1.0 + 0.1 * sign), p.lower, p.upper))
+            moved = replace(subject, values={**subject.values, p.name: value})
             try:
-                found = run(subject, session, drive, steps, {**subject.values, p.name: value})
-                cells.append(number(found.pair.peak, 4))
+                found = run(moved, session, drive, STEPS * subject.own.stimulus.cycles, order=order)
             except SimulationError:
                 failed += 1
-                cells.append("–")
+                cells += ["–", "–"]
+                continue
+            error = None
+            if subject.own.declared is not None:
+                error = difference(found, reference(moved, drive, found.pair.time))
+                worst = max(worst, error)
+            cells += [number(found.pair.peak, 4), "–" if error is None else number(error, 2)]
         rows.append(tuple(cells))
-    findings.sheet.add(name, failed)
+    findings.sheet.add(names[0], failed)
+    if subject.own.declared is not None:
+        findings.sheet.add(names[1], worst)
     findings.add(
         "Corners",
         Text(
             "One parameter a tenth smaller and larger, within its bounds. Peak current without change: "
             f"{quantity(nominal.pair.peak, 'A', 4)}."
         ),
-        Grid(("parameter", "peak current at −10 % [A]", "at +10 % [A]"), rows),
+        Grid(
+            ("parameter", "peak at −10 % [A]", "from the equations", "at +10 % [A]", "from the equations"),
+            rows,
+        ),
+    )
+
+
+def _temperatures(subject: OpaqueSubject, session: Session, drive: Drive, findings: Findings) -> None:
+    failed, rows = 0, []
+    for celsius in CELSIUS:
+        options = replace(FIXED_GRID, extra=(("temp", celsius),))
+        try:
+            found = run(subject, session, drive, STEPS * subject.own.stimulus.cycles, options=options)
+            peak = number(found.pair.peak, 4)
+        except SimulationError:
+            failed, peak = failed + 1, "–"
+        rows.append((f"{celsius:g}".replace("-", "−"), peak))
+    findings.sheet.add("temperatures without convergence", failed)
+    findings.add(
+        "Temperature",
+        Text("The cycle at several temperatures of the simulation; nothing tells what it should be there."),
+        Grid(("temperature [°C]", "peak current [A]"), rows),
     )
 
 

@@ -216,6 +216,10 @@ OPAQUE: Mapping[str, Limit] = {
     ),
     "energy of a cycle": _least(0.0, "taken up in the cycle", "J"),
     "corners without convergence": MEMRISTOR["corners without convergence"],
+    "corners against declared equations": _most(
+        1e-3, "largest difference with one parameter 10 % off, share of the peak"
+    ),
+    "temperatures without convergence": _most(0.0, "runs from -40 to 125 °C that give no result"),
     "gradient error": GRADIENT,
 }
 CLASSES = {
