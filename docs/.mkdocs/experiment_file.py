@@ -1,7 +1,7 @@
-"""Writes the tables of `docs/experiment-file.md` from the schema of experiment files.
+"""Writes the tables of `docs/experiment-file.md` and `docs/device-file.md` from the schemas of these files.
 
 Run it as `python docs/.mkdocs/experiment_file.py`; with `--check` it writes nothing and tells by its exit
-status whether the page is up to date.
+status whether the pages are up to date.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from bridge.experiment.spec import ExperimentSpec
+from bridge.experiment.spec_own import DeviceFileSpec
 from bridge.units import Quantity, format_quantity
 
 PAGE = Path(__file__).resolve().parents[1] / "experiment-file.md"
+DEVICE_PAGE = PAGE.with_name("device-file.md")
 BEGIN, END = "<!-- begin: generated from the schema -->", "<!-- end -->"
 # What the schema itself leaves unsaid.
 MEANINGS = {
@@ -239,6 +241,11 @@ def page(old: str) -> str:
     return filled(old, generated())
 
 
+def device_page(old: str) -> str:
+    """The page of device files with its generated part as the schema wants it."""
+    return filled(old, "\n".join([*table(DeviceFileSpec, "", {}), ""]))
+
+
 def write_or_check(file: Path, new: Callable[[str], str]) -> int:
     """Write a page anew from what it is, or with `--check` tell whether it would change."""
     old = file.read_text(encoding="utf-8")
@@ -249,4 +256,4 @@ def write_or_check(file: Path, new: Callable[[str], str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(write_or_check(PAGE, page))
+    sys.exit(max(write_or_check(PAGE, page), write_or_check(DEVICE_PAGE, device_page)))

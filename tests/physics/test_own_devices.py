@@ -19,7 +19,7 @@ from bridge.ngspice import openvaf
 from bridge.ngspice.library import search
 from bridge.ngspice.session import Session
 from bridge.plans import StaticPlan
-from bridge.validation.devices import figures, hysteresis, opaque
+from bridge.validation.devices import figures, gradient, hysteresis, opaque
 from bridge.validation.devices.bench import Bench
 from bridge.validation.devices.command import validate_devices
 from bridge.validation.devices.content import Findings
@@ -208,6 +208,54 @@ def test_a_law_without_states_is_compared_with_its_own_formula(tmp_path: Path, s
     assert values["energy of a cycle"] == pytest.approx(1e-6 * 1e-5 * np.mean(u * np.sinh(u)), rel=1e-3)
     assert values["order in the step"] is not None
     assert values["order in the step"] > 1.5
+
+
+EVERYTHING = """\
+device: everything
+parameters:
+  a: {value: 1e-4, unit: S, lower: 0}
+  b: {value: 0.3, unit: V, lower: 0.01}
+law:
+  current: >-
+    a * b * (sinh(u / b) + tanh(u) + atan(u / b) + sin(u) + u * cos(u) + u * cosh(u) + u * exp(-abs(u))
+    + u * log(1 + u**2) + u * sqrt(b**2 + u**2) + max(u, 0) - max(-u, 0) * 0.5 + min(u, b) - min(0, b)
+    + (u**3 if u > b else b**2 * u) + u**5 / pi)
+cycle: {positive: 0.8V, period: 1us}
+"""
+MEMORY = """\
+device: memory
+parameters:
+  gon: {value: 1e-4, unit: S, lower: 0}
+  goff: {value: 1e-6, unit: S, lower: 0}
+  k: {value: 900, unit: 1/s, lower: 0}
+  vt: {value: 0.1, unit: V, lower: 0}
+  x0: {value: 0.4, lower: 0, upper: 1}
+  w0: {value: 0.1, lower: 0, upper: 1}
+law:
+  current: (gon * x + goff * (1 - x)) * u * (1 + 0.1 * sqrt(1 + u**2)) * (1 + 0.2 * w)
+  states:
+    x: {rate: "k * (max(u - vt, 0) + min(u + vt, 0)) * x * (1 - x) * exp(abs(u)) / vt", initial: x0}
+    w: {rate: "k * (abs(u) * (1 - w) - w * (1 + tanh(u)))", initial: w0}
+cycle: {positive: 0.8V, negative: 0.6V, period: 2ms}
+"""
+
+
+def test_every_function_of_equations_reaches_the_simulator_and_the_gradient(
+    tmp_path: Path, session: Session
+) -> None:
+    own = found(written(tmp_path, own__yaml=EVERYTHING) / "own.yaml", session)
+    assert all(passed for _, passed in own.values()), own
+    assert own["current against formula"][0] < 1e-5  # type: ignore[operator]
+    file = written(tmp_path, memory__yaml=MEMORY) / "memory.yaml"
+    memory = subject(str(file))
+    assert isinstance(memory, MemristorSubject)
+    sheet = sheet_for(memory.family, memory.name)
+    hysteresis.compare(memory, session, sheet)
+    assert (sheet.found[0].value or 0.0) < 1e-4
+    check = gradient.memristor(memory)["adjoint"]
+    assert check.passed, check
+    assert check.gradient is not None
+    assert np.abs(check.gradient).min() > 0.0
 
 
 @compiled

@@ -12,7 +12,8 @@ import sympy as sp
 from bridge import cli
 from bridge.errors import NetworkError, SpecError
 from bridge.experiment.build import Experiment
-from bridge.experiment.device_file import SHIPPED, load_device
+from bridge.experiment.device_file import load_device
+from bridge.experiment.spec_own import SHIPPED
 from bridge.ngspice import openvaf
 from bridge.updates.programming.spec import load_program
 from bridge.validation.devices.registry import names, subject

@@ -21,9 +21,10 @@ import pytest
 import yaml
 
 from bridge import cli
-from bridge.experiment.device_file import DeviceFileSpec, load_device
+from bridge.experiment.device_file import load_device
 from bridge.experiment.source import load_yaml, validate
 from bridge.experiment.spec import ExperimentSpec
+from bridge.experiment.spec_own import DeviceFileSpec
 from bridge.sweep.plan import Plan
 from bridge.sweep.spec import SweepSpec
 from bridge.updates.programming.spec import load_program
@@ -203,9 +204,9 @@ def test_the_sweep_page_is_that_of_the_schema() -> None:
 
 
 def test_the_device_file_page_is_that_of_the_schema() -> None:
-    module = generator("device_file")
-    old = module.PAGE.read_text(encoding="utf-8")
-    assert module.page(old) == old, "run: python docs/.mkdocs/device_file.py"
+    module = generator("experiment_file")
+    old = module.DEVICE_PAGE.read_text(encoding="utf-8")
+    assert module.device_page(old) == old, "run: python docs/.mkdocs/experiment_file.py"
     schema = DeviceFileSpec.model_json_schema()
     wanted = {k for part in [schema, *schema["$defs"].values()] for k in part["properties"]}
     assert wanted <= set(re.findall(r"^\| `(\w+)` \|", old, re.MULTILINE))

@@ -10,7 +10,8 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from bridge.experiment.device_file import DECLARED, DeclaredLimitSpec, OwnDevice
+from bridge.experiment.device_file import DECLARED, OwnDevice
+from bridge.experiment.spec_own import DeclaredLimitSpec
 from bridge.units import parse_in
 from bridge.validation.devices.bench import NAME
 from bridge.validation.devices.figures import unit_of
