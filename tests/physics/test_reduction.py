@@ -204,6 +204,30 @@ def test_names_that_are_taken() -> None:
     np.testing.assert_allclose(phases.free(drives).nodes, whole.free(drives).nodes, rtol=1e-9, atol=1e-13)
 
 
+def test_known_voltages_add_up_where_a_driven_source_stands_on_another() -> None:
+    network = mixed()
+    stacked = replace(
+        network,
+        elements=(
+            *network.elements,
+            voltage_source("top", "e", "a", driven=True),
+            resistor("g8", "e", "y", conductance=1e-5),
+        ),
+        drives=(*network.drives, Drive("top", 0, scale=-2.0, offset=0.1)),
+    )
+    for one, alone in ((network, True), (stacked, False)):
+        known = reduced(one).known
+        assert (known._one_each is not None) == alone
+        drives = one.drive_values(np.random.default_rng(4).normal(size=(6, one.n_features)))
+        by_name = dict(zip(known.nodes, known.voltages(drives).T, strict=True))
+        sources = {d.source: v for d, v in zip(one.drives, drives.T, strict=True)}
+        np.testing.assert_allclose(by_name["b"], sources["in"] + 0.3, rtol=1e-15)
+        np.testing.assert_allclose(by_name["c"], -sources["turned"], rtol=1e-15)
+        np.testing.assert_array_equal(by_name["d"], np.full(6, -0.4))
+        if not alone:
+            np.testing.assert_allclose(by_name["e"], sources["in"] + sources["top"], rtol=1e-15)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_few_synapses_between_many_nodes_are_kept_sparse(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network = NETWORKS[name]

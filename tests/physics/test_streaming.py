@@ -196,6 +196,26 @@ def test_the_check_of_nudged_phases_sees_another_solution() -> None:
     np.testing.assert_allclose(pair[0].nodes, free.nodes, atol=1e-4)
 
 
+def test_drives_that_are_changed_in_place_are_played_anew() -> None:
+    network = NETWORKS["layers"]
+    phases, drives = StaticPhases(StaticPlan(network)), samples(network, 6).drives
+    before = phases.free_all(drives).nodes
+    drives *= 0.5
+    found = phases.free_all(drives).nodes
+    wanted = StaticPhases(StaticPlan(network)).free_all(drives.copy()).nodes
+    np.testing.assert_array_equal(found, wanted)
+    assert np.abs(found - before).max() > 1e-2
+    phases.update(2.0 * phases.parameters)
+    moved = phases.free_all(drives).nodes
+    np.testing.assert_allclose(moved, fresh(network, phases.parameters, drives), rtol=1e-9, atol=1e-12)
+    assert np.abs(moved - found).max() > 1e-3
+
+
+def fresh(network: Network, parameters: np.ndarray, drives: np.ndarray) -> np.ndarray:
+    """The free phases of a network that was loaded with these parameters."""
+    return StaticPhases(StaticPlan(network.with_parameters(parameters))).free_all(drives).nodes
+
+
 def test_elements_with_memory_are_not_put_in_sequence() -> None:
     base = latch()
     network = replace(

@@ -31,6 +31,23 @@ POLARITY = {"team": -1, "vteam": -1, "vteam_exponential": -1}
 Changes = Mapping[str, Mapping[str, Any]]
 
 
+class _Placed:
+    """A subject that may be simulated as another element: a fault that a test injects."""
+
+    element: Element
+    simulated: Element | None
+
+    @property
+    def placed(self) -> Element:
+        """The element that ngspice simulates."""
+        return self.simulated or self.element
+
+    @property
+    def device(self) -> Device:
+        """Its declaration."""
+        return self.element.device
+
+
 @dataclass(frozen=True)
 class MemristorSubject:
     """A memristive device with one set of parameters.
@@ -107,7 +124,7 @@ Formula = Callable[[Mapping[str, float], FloatArray, FloatArray, FloatArray], Fl
 
 
 @dataclass(frozen=True)
-class TwoTerminalSubject:
+class TwoTerminalSubject(_Placed):
     """A two-terminal that is not memristive.
 
     Attributes:
@@ -133,19 +150,9 @@ class TwoTerminalSubject:
     simulated: Element | None = None
     family = "two-terminal"
 
-    @property
-    def placed(self) -> Element:
-        """The element that ngspice simulates."""
-        return self.simulated or self.element
-
-    @property
-    def device(self) -> Device:
-        """Its declaration."""
-        return self.element.device
-
 
 @dataclass(frozen=True)
-class FractionalSubject:
+class FractionalSubject(_Placed):
     """A fractional element or fractional memristor.
 
     Attributes:
@@ -165,19 +172,9 @@ class FractionalSubject:
     simulated: Element | None = None
     family = "fractional"
 
-    @property
-    def placed(self) -> Element:
-        """The element that ngspice simulates."""
-        return self.simulated or self.element
-
-    @property
-    def device(self) -> Device:
-        """Its declaration."""
-        return self.element.device
-
 
 @dataclass(frozen=True)
-class TransistorSubject:
+class TransistorSubject(_Placed):
     """A transistor with its model card.
 
     Attributes:
@@ -200,16 +197,6 @@ class TransistorSubject:
     corners: Mapping[str, ModelCard] = field(default_factory=dict)
     simulated: Element | None = None
     family = "transistor"
-
-    @property
-    def placed(self) -> Element:
-        """The element that ngspice simulates."""
-        return self.simulated or self.element
-
-    @property
-    def device(self) -> Device:
-        """Its declaration."""
-        return self.element.device
 
 
 @dataclass(frozen=True)
@@ -247,7 +234,7 @@ class NeuronSubject:
 
 
 @dataclass(frozen=True)
-class TwoPortSubject:
+class TwoPortSubject(_Placed):
     """A device with two ports: node `i` and ground, node `o` and ground.
 
     Attributes:
@@ -272,16 +259,6 @@ class TwoPortSubject:
     simulated: Element | None = None
     source: str = "Ideal element"
     family = "two-port"
-
-    @property
-    def placed(self) -> Element:
-        """The element that ngspice simulates."""
-        return self.simulated or self.element
-
-    @property
-    def device(self) -> Device:
-        """Its declaration."""
-        return self.element.device
 
 
 @dataclass(frozen=True)
