@@ -14,6 +14,7 @@ from bridge.benches import Bench, ChargeBench
 from bridge.dynamic_plan import FIXED_GRID, DynamicPlan, adjoint_deck
 from bridge.families import device_families, told_values, typical_sizes
 from bridge.free import FreeCircuit
+from bridge.free import Played as PlayedFree
 from bridge.groups import Columns, Group, Names, Playback, columns, make_group, pick
 from bridge.ngspice.drives import Signals
 from bridge.ngspice.later import Beside, at_once
@@ -145,9 +146,13 @@ class DynamicPhases:
         """The free phase, with the driven sources playing `drives`."""
         return self._free.run(drives)
 
-    def free_later(self, drives: Signals | None) -> Callable[[], Waveforms]:
+    def free_played(self, drives: Signals | None) -> PlayedFree:
+        """What the loaded sources play in a free phase."""
+        return self._free.play(drives)
+
+    def free_later(self, played: PlayedFree) -> Callable[[], Waveforms]:
         """The free phase, simulated; what is returned makes its waveforms without the simulator."""
-        return self._free.begin(drives)
+        return self._free.simulate(played)
 
     @property
     def computes(self) -> Callable[[Callable[[], Any]], Callable[[], Any]]:

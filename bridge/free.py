@@ -7,6 +7,7 @@ sources play the synapses' currents at every time. What comes back are the wavef
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +21,19 @@ from bridge.waveforms import Waveforms
 from circuits.devices.passive import RESISTOR
 
 FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a free circuit plays.
+
+    Attributes:
+        drives: of the whole network's driven sources, where they play anything.
+        signals: of the loaded sources.
+    """
+
+    drives: Signals | None
+    signals: list[Signals]
 
 
 class FreeCircuit:
@@ -64,22 +78,19 @@ class FreeCircuit:
         self.circuit.alter(self._targets, told)
 
     def run(self, drives: Signals | None, nudges: Signals | None = None) -> Waveforms:
-        """A transient of the whole network; see `begin`."""
-        return self.begin(drives, nudges)()
+        """A transient of the whole network; see `play` and `simulate`."""
+        return self.simulate(self.play(drives, nudges))()
 
-    def begin(self, drives: Signals | None, nudges: Signals | None = None) -> Callable[[], Waveforms]:
-        """Simulate a transient of the whole network.
+    def play(self, drives: Signals | None, nudges: Signals | None = None) -> Played:
+        """What the loaded sources play, found without the simulator.
 
         Args:
             drives: of the driven sources; those left out are zero.
             nudges: currents [A] injected at outputs, numbered from 0 on.
-
-        Returns:
-            What makes the waveforms of the plan's vectors of it, without the simulator.
         """
-        plan, found = self.plan, self._reduction
+        found = self._reduction
         given = drives if drives is not None and drives.sources else None
-        count = len(plan.flat.drives)
+        count = len(self.plan.flat.drives)
         played = given
         if found is not None:
             given = _every(given, count)
@@ -90,8 +101,17 @@ class FreeCircuit:
         if nudges is not None:
             places = tuple(count + k for k in nudges.sources)
             signals.append(Signals(places, nudges.values, nudges.times, nudges.order))
-        waves = self.circuit.transient(signals, plan.duration, plan.step, uic=plan.from_rest)
-        return lambda: waves if found is None or given is None else self._whole(waves, given)
+        return Played(given, signals)
+
+    def simulate(self, played: Played) -> Callable[[], Waveforms]:
+        """Simulate a transient.
+
+        Returns:
+            What makes the waveforms of the plan's vectors of it, without the simulator.
+        """
+        plan, given = self.plan, played.drives
+        waves = self.circuit.transient(played.signals, plan.duration, plan.step, uic=plan.from_rest)
+        return lambda: waves if self._reduction is None or given is None else self._whole(waves, given)
 
     def _whole(self, waves: Waveforms, drives: Signals) -> Waveforms:
         """Waveforms with those of the nodes whose voltage is known."""

@@ -103,11 +103,16 @@ class AdjointSamples:
             found = self._valued(phases, free(), target)
             return found, prepare(phases, Job(*found[:2], whole(found[0].time, phases.plan.duration)))
 
+        def played(k: int) -> Callable[[], Any]:
+            return lambda: phases.free_played(self.batch.signals(k))
+
+        ready, coming = [], played(0)
         try:
-            ready = [
-                phases.computes(partial(prepared, phases.free_later(self.batch.signals(k)), target))
-                for k, target in enumerate(self.batch.targets)
-            ]
+            for k, target in enumerate(self.batch.targets, start=1):
+                here = coming()
+                if k < len(self.batch):
+                    coming = phases.computes(played(k))
+                ready.append(phases.computes(partial(prepared, phases.free_later(here), target)))
             finish = reverse_phases(phases, [partial(_second, one) for one in ready])
             return [one()[0] for one in ready], finish
         finally:

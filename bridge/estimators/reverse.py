@@ -204,21 +204,24 @@ def reverse_phases(
     for one in ready:
         prepared = one()
         found.append((prepared, phases.adjoint(prepared.phase)))
-    pairs = [(p, replace(r, values=r.values / p.factor)) for p, r in found]
-    tails = [_tail(phases, p, reply) for p, reply in pairs]
-    return lambda: [_pairing(phases, *pair, tail) for pair, tail in zip(pairs, tails, strict=True)]
+    tails = [_tail(phases, *pair) for pair in found]
+    return lambda: [_pairing(phases, *pair, tail) for pair, tail in zip(found, tails, strict=True)]
+
+
+def _unscaled(prepared: Prepared, reply: Waveforms) -> Waveforms:
+    return replace(reply, values=reply.values / prepared.factor)
 
 
 def _tail(phases: DynamicPhases, prepared: Prepared, reply: Waveforms) -> FloatArray:
     job = prepared.job
     if phases.plan.from_rest or job.part.reach > 0.0:
         return np.zeros(len(reply.names))
-    return adjoint_tail(phases, job.waves, reply, prepared.phase.scales)
+    return adjoint_tail(phases, job.waves, _unscaled(prepared, reply), prepared.phase.scales)
 
 
 def _pairing(phases: DynamicPhases, prepared: Prepared, reply: Waveforms, tail: FloatArray) -> Trajectories:
     rest, part = phases.plan.from_rest, prepared.job.part
-    reply = part.padded(reply)
+    reply = part.padded(_unscaled(prepared, reply))
     more = {"scales": prepared.phase.scales, "tail": tail, "from_rest": rest, "held": phases.held}
     pairing = meet(prepared.job.waves, reply, part.end, **more)
     if prepared.loss.terminal.any():  # the first interval's integral is the backward Euler step's
