@@ -87,6 +87,7 @@ def test_it_runs_and_leaves_a_complete_folder(file: Path, tellegen: Command, tmp
     expected = FOLDER | ({"waveforms.parquet"} if transient else set())
     expected -= set() if classes else {"confusion.json"}
     spec = Experiment.load(file).spec
+    expected |= {"writes.parquet"} if spec.training.programming is not None else set()
     expected |= {"robustness.parquet"} if spec.robustness is not None else set()
     assert {str(p.relative_to(run)) for p in run.rglob("*") if p.is_file()} == expected
 
