@@ -69,7 +69,7 @@ class StaticPlan:
         if self.settling is not None:
             return max(1, min(8, -(-samples // 8)))
         if self.streams:
-            pieces = max(2, min(8, samples // 16))
+            pieces = max(2, min(8, samples // 32))  # a sweep sets the circuit up, which costs five points
             return max(1, min(64, -(-samples // pieces)))
         return max(4, min(32, -(-samples // 4)))
 
