@@ -189,7 +189,7 @@ def as_json(tables: Sequence[Table], settings: Settings) -> dict[str, Any]:
 
 def parser(document: str | None) -> argparse.ArgumentParser:
     """The arguments of every benchmark."""
-    made = argparse.ArgumentParser(description=(document or "").splitlines()[0])
+    made = argparse.ArgumentParser(description=(document or "A benchmark.").splitlines()[0])
     made.add_argument("--full", action="store_true", help="all sizes, which takes minutes")
     made.add_argument("--rounds", type=int, default=5, help="rounds of every measurement")
     made.add_argument("--json", type=Path, metavar="FILE", help="write the results there; - prints them")

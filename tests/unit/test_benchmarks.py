@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import platform
 from pathlib import Path
@@ -88,6 +89,16 @@ def test_the_machine_is_described_without_its_name() -> None:
     assert data["tables"]["sizes"][0]["elements"] == 1234
     assert {"ngspice", "Python", "numpy", "PySpice", "cores", "processor"} <= set(data["machine"])
     assert platform.node() not in json.dumps(data).split('"')
+
+
+@pytest.mark.parametrize("name", (*suite.NAMES, *suite.LARGE))
+def test_the_suite_knows_every_modules_own_arguments(name: str) -> None:
+    module = importlib.import_module(f"benchmarks.{name}")
+    assert callable(module.tables)
+    if hasattr(module, "extend"):
+        own = common.defaults(module.extend)
+        assert own
+        assert not own.keys() & {"full", "rounds", "json", "write"}
 
 
 def test_an_unknown_benchmark_is_refused(
