@@ -91,7 +91,7 @@ def test_the_machine_is_described_without_its_name() -> None:
     assert platform.node() not in json.dumps(data).split('"')
 
 
-@pytest.mark.parametrize("name", (*suite.NAMES, *suite.LARGE))
+@pytest.mark.parametrize("name", [*suite.NAMES, *suite.LARGE])
 def test_the_suite_knows_every_modules_own_arguments(name: str) -> None:
     module = importlib.import_module(f"benchmarks.{name}")
     assert callable(module.tables)
