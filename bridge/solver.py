@@ -19,7 +19,7 @@ from circuits.network import Network
 
 Analysis = Literal["operating_point", "sequence", "transient"]
 
-LEAST_NODES: dict[Analysis, int] = {"operating_point": 180, "sequence": 120, "transient": 50}
+LEAST_NODES: dict[Analysis, int] = {"operating_point": 180, "sequence": 80, "transient": 50}
 """Nodes from which KLU is the faster one: for single operating points, for those found each from the one
 before, and for transients."""
 
