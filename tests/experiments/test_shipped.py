@@ -103,7 +103,7 @@ def test_it_runs_and_leaves_a_complete_folder(file: Path, tellegen: Command, tmp
     table = pd.read_parquet(run / "metrics.parquet")
     written = {"pulses", "programming_error"} if spec.devices is not None else set()
     pulsed = spec.training and spec.training.programming and spec.training.programming.kind != "ideal"
-    written |= ({"missed"} if pulsed else set()) | OUTCOME.get(file.stem, set())
+    written |= ({"missed", "worst_miss"} if pulsed else set()) | OUTCOME.get(file.stem, set())
     assert set(table) == METRICS | written
     assert list(table["epoch"]) == [0, 1]
     assert set(table.dtypes.astype(str)) == {"float64"}
