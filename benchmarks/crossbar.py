@@ -174,6 +174,9 @@ def reading(size: int) -> list[dict[str, Any]]:
     return found
 
 
+ONCE = "one run"
+
+
 def tables(settings: Settings) -> list[Table]:
     """Both tables."""
     rows, size = settings.more["rows"], settings.more["size"]
@@ -183,18 +186,22 @@ def tables(settings: Settings) -> list[Table]:
             f"Programming of {rows} x {rows} weights of two devices by write-verify, from one state to "
             "random targets; errors as shares of the target.",
             programming(rows),
+            ONCE,
         ),
         Table(
-            "crossbar-reading", f"Read-out of {size} x {size} devices, {WIRE:g} Ohm a segment.", reading(size)
+            "crossbar-reading",
+            f"Read-out of {size} x {size} devices, {WIRE:g} Ohm a segment.",
+            reading(size),
+            ONCE,
         ),
     ]
 
 
-def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(repeated="one run")
+def extend(parser: argparse.ArgumentParser) -> None:
+    """The module's own arguments."""
     parser.add_argument("--rows", type=int, default=32, help="rows and weights a row of the programming")
     parser.add_argument("--size", type=int, default=128, help="rows and columns of the read-out")
 
 
 if __name__ == "__main__":
-    command(__doc__, tables, _arguments)
+    command(__doc__, tables, extend)

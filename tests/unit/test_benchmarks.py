@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import platform
 from pathlib import Path
@@ -99,6 +100,8 @@ def test_the_suite_knows_every_modules_own_arguments(name: str) -> None:
         own = common.defaults(module.extend)
         assert own
         assert not own.keys() & {"full", "rounds", "json", "write"}
+    else:
+        assert "settings.more" not in inspect.getsource(module)
 
 
 def test_an_unknown_benchmark_is_refused(
