@@ -93,7 +93,8 @@ class StaticPhases:
         reduction: what was loaded in place of the whole network; `None` where it is the network itself.
         targets: what alters each trainable parameter, `n_trainable` names; those of folded ones are not
             loaded.
-        left: whether each trainable parameter is one of the loaded network, `(n_trainable,)`.
+        left: places of the trainable parameters of the loaded network, `(n_left,)`.
+        families: of those, by device and name: the device, the parameter, their positions in `left`.
         parameters: current values of the trainable parameters, `(n_trainable,)`.
     """
 
@@ -111,10 +112,8 @@ class StaticPhases:
             for t in flat.trainable
         )
         self._streams = plan.streams
-        self._left = np.arange(len(self.targets)) if self.reduction is None else self.reduction.left
-        self.left = np.zeros(len(self.targets), dtype=bool)
-        self.left[self._left] = True
-        self._loaded_targets = tuple(self.targets[k] for k in self._left)
+        self.left: IntArray = np.arange(len(self.targets)) if self.reduction is None else self.reduction.left
+        self._loaded_targets = tuple(self.targets[k] for k in self.left)
         self._matrix: Any = None
         self._fed: tuple[FloatArray, FloatArray, FloatArray] | None = None
         if self.reduction is not None:
@@ -127,11 +126,11 @@ class StaticPhases:
         self.branch_minus: IntArray = np.array([index[n] for _, n in ends], dtype=np.int64)
         self._out_plus = [index[o.plus] for o in network.outputs]
         self._out_minus = [index[o.minus] for o in network.outputs]
-        self.families = device_families(network)
-        self._left_families = [
-            (device, name, np.flatnonzero(np.isin(self._left, places)))
-            for device, name, places in self.families
-        ]
+        positions = (
+            (device, name, np.flatnonzero(np.isin(self.left, places)))
+            for device, name, places in device_families(network)
+        )
+        self.families = [family for family in positions if len(family[2])]
         self.extra: dict[str, Any] = {}  # what estimators keep loaded
 
     # What the pool calls.
@@ -139,7 +138,7 @@ class StaticPhases:
     def update(self, state: Any) -> None:
         """Write the trainable parameters `(n_trainable,)` into the loaded circuit."""
         values = np.asarray(state, dtype=float)
-        told = told_values(self._left_families, values[self._left])
+        told = told_values(self.families, values[self.left])
         if self.reduction is not None:
             conductances = self.reduction.conductances(values)
             told = np.concatenate([told, 1.0 / self.reduction.node_conductances(conductances)])
@@ -155,10 +154,6 @@ class StaticPhases:
     def usage(self) -> dict[str, Any]:
         """Counts since the start and the time spent inside the simulator [s]."""
         return self.session.usage()
-
-    def alter_values(self, parameters: FloatArray) -> FloatArray:
-        """What the simulator is told for parameter values, both `(n_trainable,)`."""
-        return told_values(self.families, parameters)
 
     def evaluate(self, batch: Any, loss: Any) -> tuple[FloatArray, FloatArray]:
         """Losses `(n,)` and outputs `(n, n_outputs)` [V] of the free phases of a batch."""

@@ -54,11 +54,8 @@ class EquilibriumTask:
         wrong = np.flatnonzero(error.any(axis=1))  # of the others the nudged phases are the free one
         if not len(wrong):
             return losses, free.outputs, np.zeros(len(phases.targets))
-        some, drives = free, batch.drives
-        if len(wrong) < len(drives):
-            some = Solutions(free.nodes[wrong], free.outputs[wrong], free.rungs[wrong])
-            drives, error = drives[wrong], error[wrong]
-        plus, minus = phases.nudged_pairs(drives, -self.beta * error, some)
+        some = Solutions(free.nodes[wrong], free.outputs[wrong], free.rungs[wrong])
+        plus, minus = phases.nudged_pairs(batch.drives[wrong], -self.beta * error[wrong], some)
         return losses, free.outputs, contrasts(phases, plus.nodes, minus.nodes)
 
 
@@ -74,13 +71,10 @@ def contrasts(phases: StaticPhases, plus: FloatArray, minus: FloatArray) -> Floa
         `(n_trainable,)`.
     """
     result = np.zeros(len(phases.targets))
-    left = phases.left
     if phases.reduction is not None:
         result[phases.reduction.trained] = phases.reduction.contrasts(plus, minus)
-    for device, parameter, everywhere in phases.families:
-        places = everywhere[left[everywhere]]
-        if not len(places):
-            continue
+    for device, parameter, positions in phases.families:
+        places = phases.left[positions]
         p, n = phases.branch_plus[places], phases.branch_minus[places]
         size = max(1, _AT_ONCE // len(places))
         values = None if device.kind == "resistor" else _values(phases, device, parameter, places)

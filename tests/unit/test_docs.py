@@ -13,12 +13,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from bridge import cli
 from bridge.experiment.device_file import load_device
@@ -196,18 +198,19 @@ def test_the_experiment_file_page_is_that_of_the_schema() -> None:
 
 def test_the_sweep_page_is_that_of_the_schema() -> None:
     module = generator("sweep_file")
-    old = module.PAGE.read_text(encoding="utf-8")
-    assert module.page(old) == old, "run: python docs/.mkdocs/sweep_file.py"
-    schema = SweepSpec.model_json_schema()
-    wanted = {k for part in [schema, *schema["$defs"].values()] for k in part["properties"]}
-    assert wanted <= set(re.findall(r"^\| `(\w+)` \|", old, re.MULTILINE))
+    shows_every_key(module.PAGE, module.page, SweepSpec, "sweep_file")
 
 
 def test_the_device_file_page_is_that_of_the_schema() -> None:
     module = generator("experiment_file")
-    old = module.DEVICE_PAGE.read_text(encoding="utf-8")
-    assert module.device_page(old) == old, "run: python docs/.mkdocs/experiment_file.py"
-    schema = DeviceFileSpec.model_json_schema()
+    shows_every_key(module.DEVICE_PAGE, module.device_page, DeviceFileSpec, "experiment_file")
+
+
+def shows_every_key(page: Path, made: Callable[[str], str], spec: type[BaseModel], script: str) -> None:
+    """The page is what its generator makes of it, with every key of the schema."""
+    old = page.read_text(encoding="utf-8")
+    assert made(old) == old, f"run: python docs/.mkdocs/{script}.py"
+    schema = spec.model_json_schema()
     wanted = {k for part in [schema, *schema["$defs"].values()] for k in part["properties"]}
     assert wanted <= set(re.findall(r"^\| `(\w+)` \|", old, re.MULTILINE))
 
